@@ -1,7 +1,7 @@
-"""Specs that must be refused, and some that must not: by the models (unit tests) and by a real API server (integration tests).
+"""Specs that the models (unit tests) and a real API server (integration tests) must refuse, and some that they must accept.
 
-Each row is refused by both; `word` (a field or a word of the rule) is in the message of both. The API server refuses unknown
-fields only with strict field validation, kubectl's default (`fieldValidation=Strict`).
+Both refuse each row with `word` (a field or a word of the rule) in the message. The API server refuses unknown fields only with
+strict field validation, kubectl's default (`fieldValidation=Strict`).
 """
 
 from copy import deepcopy
@@ -39,7 +39,7 @@ class InvalidSpec:
 
 @dataclass(frozen=True)
 class ValidSpec:
-    """A spec that must be taken."""
+    """A spec that must be accepted."""
 
     title: str
     spec: Spec
@@ -57,7 +57,7 @@ class ForbiddenUpdate:
 
 @dataclass(frozen=True)
 class AllowedUpdate:
-    """A change of a spec that the API server must take."""
+    """A change of a spec that the API server must accept."""
 
     title: str
     before: Spec
@@ -113,10 +113,10 @@ LONG_SPECS: dict[str, Spec] = {
     "keys": {"traces": [{"service": "s", "tags": {"k" * 65_537: "v"}}]},
     "queries": {"queries": [{"type": "loki", "query": "q" * 8192}] * 9},
 }
-"""Each a little more than all texts together may have."""
+"""Texts slightly longer than the limit for all texts together."""
 
 INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
-    # what is asked
+    # requested data
     InvalidSpec("nothing is asked", {}, "nothing to capture"),
     InvalidSpec("only a window is named", {"window": {"lookback": "1h"}}, "nothing to capture"),
     InvalidSpec("an unknown field of the spec", _logs(verbose=True), "verbose"),
@@ -160,7 +160,7 @@ INVALID_INVESTIGATIONS: tuple[InvalidSpec, ...] = (
     ),
     InvalidSpec("a time to live below zero", _logs(ttlSecondsAfterFinished=-1), "ttlSecondsAfterFinished"),
     InvalidSpec("a time to live as a duration", _logs(ttlSecondsAfterFinished="1h"), "ttlSecondsAfterFinished"),
-    # how much is reported
+    # amount of reported data
     *(
         InvalidSpec(f"texts that are too long: {what}", spec, "together longer than 65536 characters")
         for what, spec in LONG_SPECS.items()

@@ -1,6 +1,6 @@
-"""Every check and test, part by part, with the time each took: `python -m tests.run`.
+"""Runs every check and test, part by part, and prints the time of each: `python -m tests.run`.
 
-Parts after a failed one still run, so that one run shows all there is to fix. Closes with one line that counts tests.
+After a failed part the others still run, so that one run shows all failures. The last line counts tests.
 """
 
 import re
@@ -29,7 +29,7 @@ PARTS = (
 
 
 def run(part: Part) -> tuple[int, str]:
-    """Return exit status and output, which is also shown at once."""
+    """Run a part, and show its output at once. Returns exit status and output."""
     print(f"\n=== {part.name}", flush=True)
     process = subprocess.Popen(part.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     assert process.stdout is not None

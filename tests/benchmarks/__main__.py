@@ -1,6 +1,6 @@
-"""Memory when idle and time of a small Investigation, beside the same questions asked by hand: `make bench`.
+"""Idle memory, and time of a small Investigation compared with the same requests by hand: `make bench`.
 
-By hand: `kubectl logs`, `promtool query range` and a request to Jaeger, at the same time, each into a file.
+By hand: `kubectl logs`, `promtool query range` and a request to Jaeger, at the same time, each to a file.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def measure(kubectl: Kubectl, prometheus: str, jaeger: str, directory: Path) -> tuple[float, float]:
-    """Return the median seconds of an Investigation and of asking by hand, in turns; the first round warms up."""
+    """Return the median seconds of an Investigation and of the requests by hand, in turns; the first round warms up."""
     _, promtool = programs.prometheus()
     now = int(time.time())
     commands: list[list[str]] = [

@@ -17,7 +17,7 @@ from tests.support.fetching import Fetched, build_sources
 
 
 def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, **spec: Any) -> Fetched:
-    """Plan, ask and write; entries are on the disk alone."""
+    """Plan, fetch and write; entries are kept on disk only."""
     return asyncio.run(_capture(fetcher, source, span, directory, spec))
 
 
@@ -26,7 +26,7 @@ def _add(entries: EntryBuffer, batch: Entries) -> None:
 
 
 def peak_mb() -> float:
-    """Of this process' memory since it was started; `ru_maxrss` would begin with that of its parent."""
+    """Return this process' peak memory since its start; `ru_maxrss` would include its parent's."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024 / 1e6
 

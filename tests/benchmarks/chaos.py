@@ -1,4 +1,4 @@
-"""Five minutes of chaos, held against the truth: `python -m tests.benchmarks.chaos`. Fails if a line is lost without a gap."""
+"""Five minutes of faults: `python -m tests.benchmarks.chaos`. Fails if a line is lost without a gap."""
 
 import argparse
 import shutil

@@ -1,7 +1,7 @@
-"""What 50 downloads at once cost beside a capture: `python -m tests.benchmarks.downloads`.
+"""Cost of 50 downloads at the same time for a capture: `python -m tests.benchmarks.downloads`.
 
-A process serves a session over TLS to 50 clients. Its processor time a gigabyte, at the speed that an API server passes on,
-is what a capture on the same two cores lacks; its memory must stay flat.
+A process serves a session over TLS to 50 clients. Its processor time per gigabyte, at the speed of an API server, is not
+available to a capture on the same two cores. Its memory must stay flat.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.unit.artifacts_server import ALICE, listed, serving, sessions
 DOWNLOADS = 50
 MEGABYTES = 40
 PASSED_ON_MB_A_SECOND = 60
-"""What a kube-apiserver passed on, on two cores (`kubectl get --raw`)."""
+"""Speed of a kube-apiserver on two cores (`kubectl get --raw`)."""
 CORES = 2
 MOST_SHARE = 0.1
 MOST_MB = 256
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 async def serve(folder: Path) -> None:
-    """Serve one session until standard input ends. Prints how to reach it, then what it took."""
+    """Serve one session until standard input ends. Prints its address, and at the end its cost."""
     async with serving(folder) as api:
         batches = [[{"line": "x" * 1_000_000}]] * MEGABYTES
         owner = InvestigationReference(namespace="shop", name="payments", uid="uid-1")
@@ -68,7 +68,7 @@ async def serve(folder: Path) -> None:
 
 
 async def download(about: dict[str, str]) -> int:
-    """Download the file by 50 clients at once. Returns the bytes of all."""
+    """Download the file with 50 clients at the same time. Returns the total of bytes."""
     context = ssl.create_default_context(cadata=about["ca"])
     context.load_cert_chain(about["certificate"])
     connector = aiohttp.TCPConnector(ssl=context, limit=DOWNLOADS)

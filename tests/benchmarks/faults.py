@@ -1,7 +1,7 @@
 """The fault table on a real cluster: `python -m tests.benchmarks.faults [--record] [NAME...]`.
 
-All faults are made at once, each in its own namespace. When a fault's state is there, an Investigation looks at its workloads.
-With --record the sessions are written to tests/data/faults, for the tests of findings.
+All faults are made at the same time, each in its own namespace. When a fault has reached its state, an Investigation captures
+its workloads. With --record the sessions are written to tests/data/faults, for the tests of findings.
 """
 
 import argparse
@@ -36,7 +36,7 @@ AT_ONCE = 6
 
 @dataclass
 class Watches:
-    """All objects of the cluster, watched; each change wakes those that wait."""
+    """Watches all objects of the cluster; each change wakes waiting tasks."""
 
     cluster: Cluster
     known: dict[str, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
@@ -66,7 +66,7 @@ class Watches:
                 self.changed.notify_all()
 
     def wait(self, fault: Fault, condition: Condition) -> bool:
-        """Return whether the condition held in time."""
+        """Return whether the condition was met in time."""
         if condition.log:
             return self._wait_for_log(fault, condition)
         pattern, seen = re.compile(condition.matches), 0
@@ -104,7 +104,7 @@ class Watches:
 
 @dataclass(frozen=True)
 class Row:
-    """The findings of an Investigation of a fault. `place`: of the right finding."""
+    """The findings of an Investigation of a fault. `place`: position of the right finding."""
 
     fault: Fault
     place: int | None

@@ -1,6 +1,6 @@
 """Measures how often the level of a line is right, on labelled samples: `python -m tests.benchmarks.levels FOLDER`.
 
-The folder has `NAME.log` and `NAME_structured.csv` with one row a line, in order, and a column `Level`, as in the Loghub
+The folder has `NAME.log` and `NAME_structured.csv` with one row per line, in order, and a column `Level`, as in the Loghub
 collection (github.com/logpai/loghub). Exit code 1 if a sample is below the target.
 """
 
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def accuracy(labels: Path) -> float:
-    """Print the share of the lines with the right level, and the first wrong lines. Returns the share."""
+    """Print the share of lines with the right level, and the first wrong lines. Returns the share."""
     name = labels.name.removesuffix("_structured.csv")
     with labels.open(encoding="utf-8", errors="replace", newline="") as file:
         expected = [LETTERS.get(row["Level"]) or level_of_word(row["Level"]) for row in csv.DictReader(file)]

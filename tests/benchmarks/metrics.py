@@ -1,6 +1,7 @@
-"""Range queries beside curl and promtool, and memory of a very large answer: `python -m tests.benchmarks.metrics`.
+"""Range queries compared with curl and promtool, and memory for a very large answer: `python -m tests.benchmarks.metrics`.
 
-curl and promtool download the same chunks into a file; we parse, glue and write the artifact. Ratios of one run on one machine.
+curl and promtool download the same chunks into a file; we parse, join and write the artifact. Ratios are of one run on one
+machine.
 """
 
 import os
@@ -32,7 +33,7 @@ MOST_MB = 150
 
 @dataclass(frozen=True)
 class Case:
-    """So many points of two series, each in so many copies."""
+    """A number of points of two series, and the number of copies of each."""
 
     name: str
     points: int
@@ -51,7 +52,7 @@ CASES = (Case("50 hours at 15 s", 12_000, 12), Case("30 days at 15 s", 172_800, 
 
 
 def main(arguments: Sequence[str]) -> int:
-    if arguments:  # a separate process, of which the peak is measured
+    if arguments:  # a separate process, so that its peak can be measured
         return _capture_large(arguments[0])
     good = True
     with tempfile.TemporaryDirectory() as name:
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _round(case: Case, url: str, directory: Path) -> tuple[float, float, float]:
-    """Seconds that we, curl and promtool take."""
+    """Return the seconds of our fetcher, curl and promtool."""
     grid = Grid.of(case.span, STEP)
     began = time.perf_counter()
     metrics = [{"query": case.query, "step": f"{STEP}s"}]

@@ -1,4 +1,4 @@
-"""Speed of redaction over logs of several shapes, and what it adds to the parser: `python -m tests.benchmarks.redaction`.
+"""Speed of redaction for several shapes of logs, and its share of the parser's time: `python -m tests.benchmarks.redaction`.
 
 Exit code 1 if a shape without secrets is slower than MIN_MB_PER_SECOND, or costs more than MAX_SHARE of the parser's time.
 """
@@ -37,7 +37,7 @@ SHAPES = {
 
 
 def blocks_of(shape: str) -> list[bytes]:
-    """Blocks of whole lines of a shape, with the times of the API server."""
+    """Return blocks of whole lines of a shape, with timestamps of the API server."""
     line = f"{STAMP} {SHAPES[shape]}\n"
     blocks, number = [], 0
     for _ in range(BLOCKS):
@@ -52,7 +52,7 @@ def blocks_of(shape: str) -> list[bytes]:
 
 
 def seconds(run: Callable[[list[bytes]], object], blocks: list[bytes]) -> float:
-    """The least processor time of some rounds."""
+    """Return the least processor time of several rounds."""
     taken = []
     for _ in range(ROUNDS):
         began = time.process_time()

@@ -1,6 +1,6 @@
-"""Export and import of a large session beside `tar | age` with the same bytes: `python -m tests.benchmarks.sessions`.
+"""Export and import of a large session, compared with `tar | age`: `python -m tests.benchmarks.sessions`.
 
-Both sides read from and write to the same directory, in turns; the memory is the peak of the process that does the work.
+Both read and write the same bytes in the same directory, in turns; the memory is the peak of the process that does the work.
 """
 
 import argparse

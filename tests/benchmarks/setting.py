@@ -13,7 +13,7 @@ from tests.support.operator import Kubectl, until
 
 
 def setting(stack: ExitStack, kubeconfig: Path | None, namespace: str) -> tuple[Kubectl, Path]:
-    """A namespace of a cluster (by default a new one) and a directory; removed when the stack is closed."""
+    """Return a namespace of a cluster (by default a new cluster) and a directory; all are removed when the stack is closed."""
     cluster = provider.start("test", kubeconfig)
     if kubeconfig is None:
         stack.callback(cluster.stop)
@@ -27,7 +27,7 @@ def setting(stack: ExitStack, kubeconfig: Path | None, namespace: str) -> tuple[
 
 
 def at_once(commands: Sequence[Sequence[str]], paths: Sequence[Path], timeout_seconds: float) -> None:
-    """Run commands at the same time, each into its file. Raises RuntimeError where one fails."""
+    """Run commands at the same time, each with output to its file. Raises RuntimeError if one fails."""
     files = [path.open("wb") for path in paths]
     running = [subprocess.Popen(command, stdout=file) for command, file in zip(commands, files, strict=True)]
     for process, file in zip(running, files, strict=True):

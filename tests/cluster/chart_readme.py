@@ -1,4 +1,4 @@
-"""python -m tests.cluster.chart_readme: write the chart's README.md, with a table of its values, by helm-docs."""
+"""Writes the chart's README.md, with a table of its values, by helm-docs: `python -m tests.cluster.chart_readme`."""
 
 import sys
 

@@ -18,15 +18,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     }.items():
         try:
             group.addoption(name, **settings)  # type: ignore[arg-type]
-        except ValueError:  # pytest-kind has options of the same names and meaning
+        except ValueError:  # pytest-kind has options with the same names and meanings
             continue
 
 
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A real cluster: the one of --kubeconfig, or else one that is started and, without --keep-cluster, stopped.
+    """A real cluster: that of --kubeconfig, or a new one, which is stopped at the end without --keep-cluster.
 
-    Its name is $ALETHEIA_CLUSTER, by default `test`: runs side by side need clusters of their own.
+    Its name is $ALETHEIA_CLUSTER, by default `test`: parallel runs need different clusters.
     """
     kubeconfig = pytestconfig.getoption("kubeconfig")
     if kubeconfig is None and (missing := provider.missing()):
@@ -35,7 +35,7 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
             pytest.fail(unavailable)
         pytest.skip(unavailable)
     started = provider.start(os.environ.get("ALETHEIA_CLUSTER", "test"), Path(kubeconfig) if kubeconfig else None)
-    with pytest.MonkeyPatch.context() as patch:  # kubectl remembers an earlier cluster with this address
+    with pytest.MonkeyPatch.context() as patch:  # kubectl has cached an earlier cluster with this address
         patch.setenv("KUBECACHEDIR", str(tmp_path_factory.mktemp("kubectl-cache")))
         yield started
     if not pytestconfig.getoption("keep_cluster"):

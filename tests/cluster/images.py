@@ -1,7 +1,7 @@
-"""Container images for the tests and the demo: built by Docker where its engine runs, otherwise by buildah.
+"""Container images for the tests and the demo: built by Docker if its engine runs, otherwise by buildah.
 
-Without Docker the Python base image is made of Debian packages. The machine's own settings for pip and apt (mirrors, proxies, a
-private CA) are mounted while an image is built and are no part of it.
+Without Docker the Python base image is made from Debian packages. The machine's settings for pip and apt (mirrors, proxies, a
+private CA) are mounted while an image is built, and are not part of it.
 """
 
 import configparser
@@ -46,7 +46,7 @@ SERVERS = Image("localhost/aletheia-servers:dev", HERE / "servers/Dockerfile", H
 
 
 def build(image: Image) -> Path:
-    """Build the image unless one of the same inputs is there; its archive in Docker's format."""
+    """Build the image unless one with the same inputs exists. Returns its archive in Docker's format."""
     if "jaeger" in image.from_cache:
         programs.build(programs.JAEGER)
     builder: Builder = Docker() if docker_answers() else Buildah()
@@ -59,21 +59,21 @@ def build(image: Image) -> Path:
 
 
 def prepare() -> None:
-    """Make what building the first image would make: the builder's programs and the base image."""
+    """Make the builder's programs and the base image in advance."""
     builder: Builder = Docker() if docker_answers() else Buildah()
     with exclusively("images"):
         builder.python_image()
 
 
 def identity(archive: Path) -> tuple[str, str]:
-    """The tag and the image id (the digest of its configuration) in an archive of Docker's format."""
+    """Return the tag and the image id (the digest of its configuration) in an archive of Docker's format."""
     (entry,) = json.loads(run(["tar", "-xOf", archive, "manifest.json"]))
     config = str(entry["Config"]).removeprefix("blobs/sha256/").removesuffix(".json")
     return entry["RepoTags"][0], f"sha256:{config}"
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine runs here; its client alone is of no use."""
+    """Return whether a Docker engine runs here; its client alone is not enough."""
     try:
         run(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=10)
     except RigError:
@@ -119,7 +119,7 @@ class Docker:
 
 
 class Buildah:
-    """buildah with a storage of its own in the cache, as root, without a container engine: RUN steps run in a chroot."""
+    """buildah with its own storage in the cache, as root, without a container engine: RUN steps run in a chroot."""
 
     def __init__(self) -> None:
         programs.debian(programs.IMAGE_COMMANDS)
@@ -162,7 +162,7 @@ class Buildah:
             root = Path(folder) / "root.tar"
             excluded = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
             sources, apt = settings[SOURCES_LIST], settings[APT_CONF]
-            # the sources and settings are this machine's: builds mount them, the image goes without
+            # sources and settings of this machine: builds mount them, the image does not contain them
             forget = "--customize-hook=rm -f $1/etc/apt/sources.list $1/etc/apt/apt.conf.d/99mmdebstrap"
             include = f"--include={','.join(PYTHON_PACKAGES)}"
             run(["mmdebstrap", "--variant=minbase", include, *excluded, f"--aptopt={apt}", forget, DEBIAN, root, sources])
@@ -177,7 +177,7 @@ SOURCES_LIST, APT_CONF, PIP_CONF = "/etc/apt/sources.list", "/etc/apt/apt.conf.d
 
 @contextmanager
 def _machine_settings() -> Iterator[Mapping[str, Path]]:
-    """Configuration of pip and apt on this machine: path in a container → file here."""
+    """Return this machine's configuration of pip and apt: path in a container → file here."""
     with tempfile.TemporaryDirectory(dir=cache_dir()) as folder:
         mounts = {target: Path(folder) / target.rsplit("/", 1)[-1] for target in (SOURCES_LIST, APT_CONF, PIP_CONF)}
         mounts[SOURCES_LIST].write_text(_debian_sources())
@@ -188,7 +188,7 @@ def _machine_settings() -> Iterator[Mapping[str, Path]]:
 
 
 def _debian_sources() -> str:
-    """This machine's Debian mirrors, for the release of the base image."""
+    """Return this machine's Debian mirrors, for the release of the base image."""
     query = [
         "apt-get",
         "indextargets",
@@ -209,7 +209,7 @@ def _debian_sources() -> str:
 
 
 def _pip_settings() -> str:
-    """pip.conf of this machine, with the settings that its environment has on top."""
+    """Return pip.conf of this machine, overridden by the settings in its environment."""
     config = configparser.RawConfigParser()
     user_config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     config.read(["/etc/pip.conf", user_config / "pip/pip.conf"])
@@ -225,7 +225,7 @@ def _pip_settings() -> str:
 
 
 def _inputs(image: Image, base: str) -> str:
-    """A digest of all that goes into the image: the Dockerfile, what it copies from the context, and its base."""
+    """Return a digest of all inputs of the image: the Dockerfile, the files that it copies, and its base."""
     dockerfile = image.dockerfile.read_text()
     digest = hashlib.sha256(f"{base}\0{dockerfile}".encode())
     for line in re.sub(r"\\\n", " ", dockerfile).splitlines():
@@ -251,7 +251,7 @@ def _add_tree(digest: "hashlib._Hash", path: Path) -> None:
 
 @contextmanager
 def _context(image: Image) -> Iterator[Path]:
-    """The build context: with programs of the cache, a copy that has them."""
+    """Yield the build context: a copy with the programs, if the image needs programs of the cache."""
     if not image.from_cache:
         yield image.context
         return

@@ -1,7 +1,8 @@
-"""The programs that the rig needs, each made once and kept in the cache: Debian packages and Go modules.
+"""The programs that the rig needs: Debian packages and Go modules. Each is made once and kept in the cache.
 
 tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; jaeger/,
-checks/ (of the chart), hotrod/, loki/ and versitygw/ are others, since these need other versions of the same packages.
+checks/ (of the chart), hotrod/, loki/ and versitygw/ are separate modules, because they need other versions of the same
+packages.
 """
 
 import hashlib
@@ -71,14 +72,14 @@ VERSITYGW = Go("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/vers
 
 
 def node() -> None:
-    """What the node without Docker needs, and kubectl and helm."""
+    """Build the programs of the node without Docker, kubectl and helm."""
     debian(NODE_COMMANDS)
     busybox()
     build(KUBE)
 
 
 def clients() -> None:
-    """kubectl and helm, for a cluster that another program runs."""
+    """Build kubectl and helm, for a cluster that another program runs."""
     if not (bin_dir() / "kube").exists():
         build(CLIENTS)
 
@@ -96,7 +97,7 @@ def debian(commands: dict[str, str]) -> None:
 
 
 def unpacked(package: str) -> Path:
-    """The files of a Debian package, unpacked in the cache but not installed: an installed server would be started as well."""
+    """Unpack a Debian package in the cache. It is not installed, because an installed server would also be started."""
     target = cache_dir() / "debian" / package
     with exclusively(f"debian-{package}"):
         if target.exists():
@@ -115,7 +116,7 @@ def unpacked(package: str) -> Path:
 
 
 def prometheus() -> tuple[Path, Path]:
-    """prometheus and promtool: those on PATH, or Debian's."""
+    """Return the paths of prometheus and promtool: those on PATH, or Debian's."""
     found = shutil.which("prometheus"), shutil.which("promtool")
     if found[0] and found[1]:
         return Path(found[0]), Path(found[1])
@@ -124,7 +125,7 @@ def prometheus() -> tuple[Path, Path]:
 
 
 def busybox() -> Path:
-    """A root directory with busybox and its applets: the node's image for sandboxes and for small pods."""
+    """Make a root directory with busybox and its applets: the node's image for sandboxes and small pods."""
     root = cache_dir() / "busybox"
     with exclusively("busybox"):
         if root.exists():
@@ -142,7 +143,7 @@ def busybox() -> Path:
 
 
 def build(go: Go) -> None:
-    """Build the programs unless they were built already from the same sources by the same command."""
+    """Build the programs unless they were already built from the same sources by the same command."""
     sources = HERE / go.module
     stamp = bin_dir() / f".{'-'.join(go.programs)}.built-from"
     command = _go_build()

@@ -1,7 +1,7 @@
-"""Clusters to run tests and the demo in: one that is named, kind, or the node without Docker.
+"""Clusters for tests and the demo: the cluster of a given kubeconfig, kind, or the node without Docker.
 
-A cluster is only ever reached by its own kubeconfig file. $KUBECONFIG and ~/.kube/config are never read, and nothing is
-started, changed or stopped but what this package started under the same name.
+A cluster is reached only by its own kubeconfig file. $KUBECONFIG and ~/.kube/config are never read. This package changes and
+stops only what it started under the same name.
 """
 
 import os
@@ -28,7 +28,7 @@ class Cluster:
     helm: Path
 
     def load_image(self, archive: Path) -> None:
-        """Put the image of this archive (Docker's format) where the cluster's pods find it. Raises RigError."""
+        """Load the image of this archive (Docker's format) into the cluster. Raises RigError."""
         tag, _ = images.identity(archive)
         raise RigError(
             f"{tag} cannot be loaded into the cluster of {self.kubeconfig}: push it to a registry that the cluster pulls from, "
@@ -36,10 +36,10 @@ class Cluster:
         )
 
     def stop(self) -> None:
-        """End what `start` started; a named cluster is left alone."""
+        """Stop what `start` started. Does nothing for a cluster of a given kubeconfig."""
 
     def run_kubectl(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60) -> str:
-        """kubectl's output. Raises RigError."""
+        """Return kubectl's output. Raises RigError."""
         command: list[str | Path] = [self.kubectl, f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, stdin=stdin, timeout_seconds=timeout_seconds)
 
@@ -77,10 +77,10 @@ class Kind(Cluster):
 def start(
     name: str, kubeconfig: Path | None = None, log_max_size: str | None = None, restart_period: str | None = None
 ) -> Cluster:
-    """The cluster of this kubeconfig, or else the running or newly started cluster of this name.
+    """Return the cluster of this kubeconfig; without it the cluster of this name, started unless it runs.
 
     `log_max_size`: size at which the node without Docker rotates a container's log. `restart_period`: longest delay before it
-    restarts a container, for example `2s`. None: the kubelet's defaults.
+    restarts a container, for example `2s`. None: the kubelet's default.
 
     Raises RigError, with what is missing, if no cluster can be started.
     """
@@ -119,7 +119,7 @@ def missing() -> str:
 
 
 def stop(name: str) -> None:
-    """End the processes that `start` started; a named cluster is left alone."""
+    """Stop the cluster of this name that `start` started."""
     if images.docker_answers():
         if (kubeconfig := _kind_kubeconfig(name)).exists():
             programs.build(programs.KIND)
@@ -129,7 +129,7 @@ def stop(name: str) -> None:
 
 
 def _start_kind(name: str) -> Kind:
-    from pytest_kind import KindCluster  # only where Docker runs, so the demo needs no test dependency elsewhere
+    from pytest_kind import KindCluster  # imported only if Docker runs, so that the demo needs no test dependency otherwise
 
     programs.clients()
     programs.build(programs.KIND)
@@ -150,7 +150,7 @@ def _start_node(name: str, **settings: str) -> Node:
         if not (bin_dir() / "kube").exists():
             aside.submit(
                 images.prepare
-            )  # waits for the network, mostly, while Go has the processors; what fails is tried again
+            )  # mostly waits for the network while Go uses the processors; a failure is tried again later
         programs.node()
     with step(f"starting node {name}"):
         kubeconfig = Path(_node(name, "up", **settings).strip())

@@ -1,4 +1,4 @@
-"""The rig's folders, how it runs commands, and what it prints."""
+"""The rig's folders, commands and progress output."""
 
 import fcntl
 import os
@@ -15,11 +15,11 @@ _START = time.monotonic()
 
 
 class RigError(Exception):
-    """The rig cannot do what was requested; the message names what is missing or what failed."""
+    """The rig cannot do what was requested; the message names what is missing or failed."""
 
 
 def cache_dir() -> Path:
-    """$ALETHEIA_CACHE, or aletheia-operator in the user's cache directory; the script `node` computes the same."""
+    """Return $ALETHEIA_CACHE, or aletheia-operator in the user's cache directory, as the script `node` does."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ALETHEIA_CACHE") or Path(user_cache) / "aletheia-operator").resolve()
 

@@ -1,6 +1,6 @@
-"""Prometheus, Jaeger with its example application, Loki and an S3 server: as processes for the integration tests, and as pods.
+"""Prometheus, Jaeger with its example application, Loki and an S3 server, as processes or as pods.
 
-Each process listens on free ports of one address, keeps its files in a given directory, and is killed when its context ends.
+Each process listens on free ports of one address, keeps its files in the given directory, and is killed when its context ends.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.cluster.rig import HERE, RigError, bin_dir, run
 START_SECONDS = 30.0
 NOTHING_TO_SCRAPE = "global: {scrape_interval: 1s}\n"
 
-_direct = build_opener(ProxyHandler({}))  # the machine's proxy knows nothing of these servers
+_direct = build_opener(ProxyHandler({}))  # the machine's proxy cannot reach these servers
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prometheus(
 ) -> Iterator[Prometheus]:
     """Run Prometheus with this configuration and these samples (OpenMetrics text with timestamps, ending in # EOF).
 
-    `path` is where its URLs begin, where the flags say so.
+    `path`: prefix of its URLs, if the flags set one.
     """
     program, promtool = programs.prometheus()
     directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def prometheus(
             f"--storage.tsdb.path={data}",
             f"--web.listen-address={address}:{port}",
         ]
-        # samples of any age are kept: a test's history may lie long ago
+        # keeps samples of any age: a test's history may be long ago
         command += ["--storage.tsdb.retention.time=100y", *flags]
     with process(command, directory / "prometheus.log", lambda: answers(f"{url}/-/ready")):
         yield Prometheus(url)
@@ -167,7 +167,7 @@ class Loki:
     url: str
 
     def push(self, tenant: str, streams: Sequence[Mapping[str, Any]]) -> None:
-        """Store lines: {"stream": labels, "values": [[nanoseconds, line], ...]}. Raises RigError when Loki refuses them."""
+        """Store lines: {"stream": labels, "values": [[nanoseconds, line], ...]}. Raises RigError if Loki refuses them."""
         body = json.dumps({"streams": streams}).encode()
         headers = {"Content-Type": "application/json", "X-Scope-OrgID": tenant}
         try:
@@ -177,7 +177,7 @@ class Loki:
             raise RigError(f"Loki does not take the lines: {e}") from e
 
     def flush(self) -> None:
-        """Write the lines to the store: those of days ago are found there alone."""
+        """Write the lines to the store: Loki finds lines of earlier days only there."""
         with _direct.open(Request(f"{self.url}/flush", method="POST"), timeout=30):
             pass
 
@@ -207,7 +207,7 @@ class S3:
     secret_key: str = "a-secret-key-0123456789"
 
     def bucket(self, name: str) -> Path:
-        """A new bucket."""
+        """Make a bucket, and return its folder."""
         (self.directory / name).mkdir()
         return self.directory / name
 
@@ -216,7 +216,7 @@ class S3:
 def s3(
     directory: Path, *, address: str = "127.0.0.1", flags: Sequence[str] = (), tls: ssl.SSLContext | None = None
 ) -> Iterator[S3]:
-    """Run an S3 server with its objects below the directory; by https where `tls` trusts the flags' certificate."""
+    """Run an S3 server with its objects below the directory. `tls`: use https and trust the certificate of the flags."""
     programs.build(programs.VERSITYGW)
     objects = directory / "objects"
     objects.mkdir(parents=True, exist_ok=True)
@@ -246,12 +246,12 @@ def process(
                 time.sleep(0.05)
             yield server
         finally:
-            server.kill()  # nothing of it is kept, and Jaeger takes seconds to end politely
+            server.kill()  # none of its data is kept, and Jaeger takes seconds to end gracefully
 
 
 @contextmanager
 def free_ports(address: str, count: int) -> Iterator[list[int]]:
-    """So many ports that nobody listens on; they are held until the context ends, so they are all different."""
+    """Yield `count` free ports; they stay reserved until the context ends, so they are all different."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for listening in sockets:

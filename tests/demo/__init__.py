@@ -1,1 +1,1 @@
-"""The demo: a shop that breaks, in a real cluster, and the Investigation that captures why."""
+"""The demo: a shop that breaks, in a real cluster, and an Investigation that captures the evidence."""

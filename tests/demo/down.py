@@ -1,4 +1,4 @@
-"""`down`: removes what `up` made, and nothing else."""
+"""`down`: removes only what `up` made."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CRDS = (RESOURCE, "datasources.aletheia.dev")
 
 
 def down(kubeconfig: Path | None) -> None:
-    """Stop the demo's own cluster, or clean the named one. Raises DemoError."""
+    """Stop the demo's own cluster, or remove the demo from the cluster of `kubeconfig`. Raises DemoError."""
     steps = Steps()
     if kubeconfig is None:
         with steps.step(f"cluster {own.NAME} is stopped"):
@@ -38,7 +38,7 @@ def down(kubeconfig: Path | None) -> None:
 
 
 def _remove_crds(cluster: Cluster, steps: Steps) -> None:
-    """Remove the CustomResourceDefinitions that the demo's release made, unless someone uses them."""
+    """Remove the CustomResourceDefinitions that the demo's release made, unless they are in use."""
     mine = [crd["metadata"]["name"] for crd in cluster.items("customresourcedefinitions") if is_mine(crd)]
     mine = [name for name in mine if name in CRDS]
     used = [name for name in mine if cluster.items(name, "--all-namespaces")]

@@ -1,4 +1,4 @@
-"""Checks whether the shop really misbehaves: asks Kubernetes, Prometheus and Jaeger."""
+"""Checks in Kubernetes, Prometheus and Jaeger whether the shop really fails."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from tests.demo.steps import NotYet
 
 NAMESPACE = "shop"
 OBSERVABILITY = "observability"
-ENOUGH_FAILURES = 60  # of payments' answers
+ENOUGH_FAILURES = 60  # failed answers of payments
 ENOUGH_TRACES = 20
 
 
@@ -22,7 +22,7 @@ def _pod(cluster: Cluster, workload: str) -> dict[str, Any]:
 
 
 def ledger_restarted(cluster: Cluster) -> str:
-    """Return how the ledger crashed, once it runs again and so has logs of this run and of the previous one."""
+    """Return how the ledger crashed. Raises NotYet until it was restarted, and so has logs of two runs."""
     states = _pod(cluster, "ledger")["status"].get("containerStatuses") or []
     if not states:
         raise NotYet("the ledger's container has not started")
@@ -35,7 +35,7 @@ def ledger_restarted(cluster: Cluster) -> str:
 
 
 def payments_fail(cluster: Cluster) -> str:
-    """Return how many of payments' answers were 5xx, once there are enough."""
+    """Return how many answers of payments were 5xx. Raises NotYet until there are enough."""
     failed = _count(cluster, 'http_requests_total{service="payments",status=~"5.."}')
     if failed < ENOUGH_FAILURES:
         raise NotYet(f"Prometheus has seen {failed:.0f} answers of payments with status 5xx")
@@ -53,7 +53,7 @@ def _count(cluster: Cluster, series: str) -> float:
 
 
 def traces_fail(cluster: Cluster) -> str:
-    """Return how many traces of this incident have a failed span, once there are enough."""
+    """Return how many traces of this incident have a failed span. Raises NotYet until there are enough."""
     started = datetime.fromisoformat(_pod(cluster, "checkout")["metadata"]["creationTimestamp"])
     search: dict[str, str | int] = {
         "service": "checkout",

@@ -25,7 +25,7 @@ def ask(cluster: Cluster, steps: Steps, root: Path) -> dict[str, Any]:
     """Apply the example and follow it to its end. Returns its status. Raises DemoError if it does not end in time."""
     earlier = cluster.get(RESOURCE, NAME, f"--namespace={NAMESPACE}")
     if earlier:
-        # an Investigation asks once; a new capture is a new resource
+        # an Investigation captures once; a new capture needs a new resource
         cluster.kubectl("delete", RESOURCE, NAME, f"--namespace={NAMESPACE}", "--timeout=60s", timeout=90)
     steps.heading(f"$ kubectl apply -f {EXAMPLE}")
     steps.say(cluster.kubectl("apply", f"--filename={root / EXAMPLE}").strip())
@@ -47,7 +47,7 @@ def ask(cluster: Cluster, steps: Steps, root: Path) -> dict[str, Any]:
 
 
 def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
-    """Show the status and a first look at the evidence. True if it is complete."""
+    """Show the status and a first look at the evidence. Returns whether it is complete."""
     width = min(MAX_WIDTH, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     steps.heading(f"$ kubectl get investigation {NAME} -n {NAMESPACE} -o wide")
     for line in cluster.kubectl("get", RESOURCE, NAME, f"--namespace={NAMESPACE}", "--output=wide").splitlines():
@@ -80,7 +80,7 @@ def report(cluster: Cluster, steps: Steps, status: dict[str, Any]) -> bool:
 
 
 def is_complete(status: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the phase is Completed, every file is intact, and each kind of evidence is there."""
+    """Return whether the phase is Completed, every file is intact, and every kind of evidence is there."""
     found = all(sum(look.get(unit, 0) for look in looks) for unit in EVIDENCE)
     return status.get("phase") == "Completed" and found and all(look["intact"] for look in looks)
 
@@ -95,7 +95,7 @@ def read(cluster: Cluster, session: str, artifacts: Sequence[dict[str, Any]]) ->
 
 
 def operator_pod(cluster: Cluster) -> str:
-    """The name of the operator's running pod. Raises DemoError if none runs."""
+    """Return the name of the operator's running pod. Raises DemoError if none runs."""
     labels = "app.kubernetes.io/instance=aletheia,app.kubernetes.io/component=operator"
     running = (f"--selector={labels}", "--field-selector=status.phase=Running")
     for pod in cluster.items("pods", f"--namespace={OPERATOR_NAMESPACE}", *running):

@@ -1,4 +1,4 @@
-"""One cluster, accessed with kubectl and helm through one context of one kubeconfig, and never any other."""
+"""One cluster, accessed with kubectl and helm through one context of one kubeconfig only."""
 
 import json
 import os
@@ -20,7 +20,7 @@ class CommandFailed(DemoError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """The cluster behind `context` of `kubeconfig`; `programs` are directories with kubectl and helm, before PATH's."""
+    """The cluster of `context` in `kubeconfig`. `programs`: folders with kubectl and helm, searched before PATH."""
 
     kubeconfig: Path
     context: str
@@ -29,7 +29,7 @@ class Cluster:
 
     @classmethod
     def named(cls, kubeconfig: Path, programs: tuple[Path, ...] = ()) -> "Cluster":
-        """The kubeconfig's present context: a later change of it does not lead the demo elsewhere.
+        """Return the cluster of the kubeconfig's current context; later changes of the context have no effect.
 
         Raises DemoError if there is no context.
         """
@@ -39,30 +39,30 @@ class Cluster:
         return cls(kubeconfig.resolve(), context, programs)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = TIMEOUT_SECONDS) -> str:
-        """Output of a kubectl command. Raises CommandFailed."""
+        """Return the output of a kubectl command. Raises CommandFailed."""
         return self._run("kubectl", [f"--context={self.context}", *arguments], stdin, timeout)
 
     def helm(self, *arguments: str, stdin: str | None = None, timeout: float = TIMEOUT_SECONDS) -> str:
-        """Output of a helm command. Raises CommandFailed."""
+        """Return the output of a helm command. Raises CommandFailed."""
         return self._run("helm", [f"--kube-context={self.context}", *arguments], stdin, timeout)
 
     def get(self, *arguments: str) -> Any:
-        """`kubectl get ... -o json`; None for a single object that does not exist."""
+        """Return `kubectl get ... -o json`; None if a single object does not exist."""
         text = self.kubectl("get", *arguments, "--ignore-not-found", "--output=json")
         return json.loads(text) if text else None
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
-        """The objects of a `kubectl get` that lists."""
+        """Return the objects of a `kubectl get` that lists."""
         found = self.get(*arguments)
         return list(found["items"]) if found else []
 
     def ask(self, namespace: str, service: str, path: str, parameters: Mapping[str, str | int]) -> Any:
-        """GET a service's path through the API server; its JSON answer."""
+        """GET a service's path through the API server. Returns the JSON answer."""
         proxied = f"/api/v1/namespaces/{namespace}/services/{service}/proxy{path}?{urlencode(parameters)}"
         return json.loads(self.kubectl("get", "--raw", proxied))
 
     def create(self, *objects: Mapping[str, Any]) -> None:
-        """`kubectl create` of these objects, if any."""
+        """Create these objects by `kubectl create`. Does nothing if there are none."""
         if objects:
             self.kubectl("create", "--filename=-", stdin="\n".join(json.dumps(object) for object in objects))
 

@@ -1,4 +1,4 @@
-"""A first look at the evidence, as lines of text. Pure: from the output of peek.py."""
+"""A first look at the evidence, as lines of text: pure functions of the output of peek.py."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,10 +9,10 @@ LABEL_WIDTH = 34
 
 
 def lines(looks: Iterable[Mapping[str, Any]], width: int) -> list[str]:
-    """What the artifacts show, each line at most `width` long."""
+    """Yield what the artifacts show, in lines of at most `width` characters."""
     renderers = {"findings.json": _findings, "timeline.json": _timeline}
     renderers |= {"logs": _logs, "metrics": _metrics, "traces": _traces}
-    shown = [look for look in looks if look["kind"] in renderers]  # the timeline tells what events and objects say
+    shown = [look for look in looks if look["kind"] in renderers]  # the timeline has what events and objects show
     return [cut(line, width) for look in shown for line in renderers[look["kind"]](look)]
 
 
@@ -75,7 +75,7 @@ def labels(series: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the labels that distinguish the series; for a single series all its labels."""
     names = sorted({name for labels_of in series for name in labels_of} - {"__name__"})
     telling = [name for name in names if len({labels_of.get(name) for labels_of in series}) > 1]
-    # one label that differs everywhere is enough
+    # one label with a different value in each series is enough
     unique = [name for name in telling if len({labels_of.get(name) for labels_of in series}) == len(series)]
     chosen = sorted(unique, key=len)[:1] or telling or names
     return [", ".join(f"{name}={labels_of[name]}" for name in chosen if name in labels_of) for labels_of in series]

@@ -1,4 +1,4 @@
-"""The cluster of the demo: started by the rig, or a named one. Both get kubectl and helm."""
+"""The demo's cluster: started by the rig, or that of a given kubeconfig. Both get kubectl and helm."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ NAME = "demo"
 
 
 def start() -> tuple[Cluster, provider.Cluster]:
-    """The demo's own cluster, started unless it runs, and the rig's handle of it. Raises RigError."""
+    """Return the demo's own cluster, started unless it runs, and the rig's object for it. Raises RigError."""
     rig = provider.start(NAME)
     return _reached(rig), rig
 
 
 def named(kubeconfig: Path) -> Cluster:
-    """The cluster of this kubeconfig's current context. Raises RigError or DemoError."""
+    """Return the cluster of this kubeconfig's current context. Raises RigError or DemoError."""
     return _reached(provider.start(NAME, kubeconfig))
 
 

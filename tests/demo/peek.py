@@ -1,7 +1,7 @@
-"""Reads a session's artifacts and prints, as JSON, what a first look at them shows.
+"""Reads a session's artifacts, and prints a first look at them as JSON.
 
-Runs inside the operator's pod, where the evidence lies and there is no shell: `python3 -c SOURCE SESSION < ARTIFACTS`.
-ARTIFACTS are those of the Investigation's status. Standard library only.
+Runs in the operator's pod, which has the evidence but no shell: `python3 -c SOURCE SESSION < ARTIFACTS`. ARTIFACTS are those of
+the Investigation's status. Standard library only.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def failed(span: dict[str, Any]) -> bool:
 
 
 def error_of(span: dict[str, Any]) -> str:
-    """What the span says went wrong; empty for one that went well."""
+    """Return the span's error; '' if it did not fail."""
     if not failed(span):
         return ""
     messages = [tag["value"] for tag in span["tags"] if tag["key"] == "otel.status_description"]
@@ -38,26 +38,26 @@ def span_ids(trace: dict[str, Any]) -> set[str]:
 
 
 def whole(trace: dict[str, Any]) -> bool:
-    """Whether no span's parent is missing."""
+    """Return whether every span's parent is present."""
     return {reference["spanID"] for span in trace["spans"] for reference in span["references"]} <= span_ids(trace)
 
 
 def of_logs(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first error and what stands around it; without any, the last lines."""
+    """Return the first error and the lines around it; without an error the last lines."""
     first = next((i for i, entry in enumerate(entries) if entry.get("level") in SERIOUS), len(entries))
     end = min(len(entries), first + ERROR_LINES)
     return {"lines": len(entries), "shown": entries[max(0, end - ERROR_LINES - CONTEXT_LINES) : end]}
 
 
 def of_metrics(series: list[dict[str, Any]]) -> dict[str, Any]:
-    """The latest samples of the series that go on the longest."""
+    """Return the latest samples of the series that end last."""
     lasting = sorted(series, key=lambda item: -float(item["values"][-1][0]))
     shown = [{"labels": item["metric"], "samples": item["values"][-SAMPLES:]} for item in lasting[:SERIES]]
     return {"samples": sum(len(item["values"]) for item in series), "series": len(series), "shown": shown}
 
 
 def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
-    """The whole trace with the slowest failed span; without any, the slowest span. Spans in the order of calls."""
+    """Return the complete trace with the slowest failed span; without one, that with the slowest span. Calls are in order."""
     spans = [(span, trace) for trace in traces for span in trace["spans"]]
     summary = {
         "spans": len(spans),
@@ -67,7 +67,7 @@ def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
     }
     if not spans:
         return summary
-    # spans arrive one by one: of the latest trace some may still be on their way
+    # spans arrive one by one: the latest trace may still be incomplete
     _, trace = max(spans, key=lambda pair: (whole(pair[1]), failed(pair[0]), pair[0]["duration"]))
     children: dict[str | None, list[dict[str, Any]]] = {}
     known = span_ids(trace)
@@ -87,13 +87,13 @@ def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def of_timeline(moments: list[dict[str, Any]]) -> dict[str, Any]:
-    """The most telling moments, in their order."""
+    """Return the most important moments, in order of time."""
     ranked = sorted(moments, key=lambda moment: TELLING.index(moment["kind"]) if moment["kind"] in TELLING else len(TELLING))
     return {"moments": len(moments), "shown": [moment for moment in moments if moment in ranked[:MOMENTS]]}
 
 
 def of_findings(findings: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first findings, which are the most important ones."""
+    """Return the first findings, which are the most important."""
     return {"findings": len(findings), "shown": findings[:FINDINGS]}
 
 
@@ -110,7 +110,7 @@ KINDS |= {"report.html": lambda entries: {}, "logs": of_logs, "metrics": of_metr
 
 
 def main(session: Path, artifacts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A look at each artifact, in their order."""
+    """Return a look at each artifact, in their order."""
     looks = []
     for artifact in artifacts:
         content = (session / artifact["path"]).read_bytes()

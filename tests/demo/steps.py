@@ -1,4 +1,4 @@
-"""What a person sees of the demo's progress: timed steps, waits with a deadline, text made harmless to a terminal."""
+"""Output of the demo's progress: timed steps, waits with a deadline, text made harmless for a terminal."""
 
 import os
 import sys
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why and what helps."""
+    """The demo cannot continue; the message has the reason and the remedy."""
 
 
 class NotYet(Exception):
-    """What is waited for does not hold yet; the message says how things stand."""
+    """A condition is not met yet; the message describes the current state."""
 
 
 def inert(text: str) -> str:
@@ -41,7 +41,7 @@ class Steps:
         return time.monotonic() - self._began
 
     def say(self, line: str = "") -> None:
-        """One line; it may hold anything."""
+        """Print one line, made harmless: it may contain any text."""
         with self._lock:
             print(inert(line), flush=True)
 
@@ -50,18 +50,18 @@ class Steps:
             print(f"\n\033[1m{inert(line)}\033[0m" if self._styled else f"\n{inert(line)}", flush=True)
 
     def note(self, line: str) -> None:
-        """A line with the time since the start."""
+        """Print a line with the time since the start."""
         self.say(f"[{self.elapsed_seconds:6.1f} s] {line}")
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Notes the title once the block is through, and how long it took."""
+        """Print the title after the block, with the time that it took."""
         began = time.monotonic()
         yield
         self.note(f"{title} ({time.monotonic() - began:.1f} s)")
 
     def until(self, what: str, seconds: float, probe: Callable[[], T]) -> T:
-        """The probe's first answer. Asks again while it raises NotYet; raises DemoError after so many seconds."""
+        """Return the probe's first answer. Asks again while it raises NotYet; raises DemoError after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -74,7 +74,7 @@ class Steps:
             time.sleep(POLL_SECONDS)
 
     def together(self, *lanes: Callable[[], None]) -> None:
-        """Run the lanes at the same time. Raises what the first to fail raised; the others then stop waiting."""
+        """Run the lanes at the same time. If one fails, the others stop waiting, and its error is raised."""
         errors: list[BaseException] = []
 
         def run(lane: Callable[[], None]) -> None:

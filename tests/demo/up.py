@@ -1,4 +1,4 @@
-"""`up`: from nothing to an incident, its Investigation, and a look at the evidence."""
+"""`up`: starts the demo, causes an incident, investigates it, and shows the evidence."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -23,15 +23,15 @@ CHART = Path("charts/aletheia-operator")
 RELEASE = "aletheia"
 OPERATOR_DEPLOYMENT = f"{RELEASE}-aletheia-operator"
 SHOP_WORKLOADS = ("deployment/ledger", "deployment/payments", "deployment/checkout")
-MINE = {"app.kubernetes.io/part-of": "aletheia-demo"}  # label of what the demo made and may remove
+MINE = {"app.kubernetes.io/part-of": "aletheia-demo"}  # label of objects that the demo made and may remove
 NAMESPACES = (OPERATOR_NAMESPACE, OBSERVABILITY, NAMESPACE)
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def up(kubeconfig: Path | None, operator_image: str | None, servers_image: str | None) -> bool:
-    """Run the demo; True if the capture is complete and has all three kinds of evidence. Raises DemoError or RigError."""
+    """Run the demo. Returns whether the capture is complete, with all kinds of evidence. Raises DemoError or RigError."""
     steps = Steps()
-    steps.heading("A small shop whose ledger breaks, and what an Investigation brings home of it")
+    steps.heading("A small shop with a ledger that breaks, and an Investigation that captures the evidence")
     rig = None
     with steps.step("the cluster is up"):
         if kubeconfig is None:
@@ -40,12 +40,12 @@ def up(kubeconfig: Path | None, operator_image: str | None, servers_image: str |
             cluster = own.named(kubeconfig)
     claim_namespaces(cluster)
     if rig and not servers_image:
-        images.build(images.SERVERS)  # before the operator's, since images are built one by one and the shop takes longer
+        images.build(images.SERVERS)  # before the operator's image: images are built one by one, and the shop takes longer
 
     def image(named: str | None, built: images.Image) -> str:
         if named:
             return named
-        assert rig is not None  # a named cluster comes with named images
+        assert rig is not None  # for a cluster of `kubeconfig` the images are given too
         return own.load(rig, built)
 
     servers = image(servers_image, images.SERVERS)
@@ -60,10 +60,10 @@ def up(kubeconfig: Path | None, operator_image: str | None, servers_image: str |
             install_operator(cluster, operator)
 
     steps.together(observability, operator)
-    with steps.step("the shop is open"):  # last: each further crash of the ledger takes the logs of a run with it
+    with steps.step("the shop is open"):  # last: with each further crash of the ledger the logs of one run are lost
         start_shop(cluster, servers)
     wait_for_incident(cluster, steps)
-    # its logs are those of two runs only while it runs
+    # only while it runs it has logs of two runs
     steps.until("the ledger runs again", 90, partial(incident.ledger_restarted, cluster))
     status = investigate.ask(cluster, steps, ROOT)
     complete = investigate.report(cluster, steps, status)
@@ -74,24 +74,24 @@ def up(kubeconfig: Path | None, operator_image: str | None, servers_image: str |
 
 
 def claim_namespaces(cluster: Cluster) -> None:
-    """Make the demo's namespaces. Raises DemoError where one exists that is someone else's."""
+    """Make the demo's namespaces. Raises DemoError if one exists that the demo did not make."""
     existing = {name: cluster.get("namespace", name) for name in NAMESPACES}
     taken = [name for name, namespace in existing.items() if namespace and not is_labelled(namespace)]
     if taken:
         raise DemoError(f"namespace {', '.join(taken)} exists and is not the demo's: use a cluster without it")
     metadata = [{"name": name, "labels": MINE | RESTRICTED} for name, namespace in existing.items() if not namespace]
-    # created, not applied: a later apply of the shop's own Namespace would take the demo's label away
+    # created, not applied: a later apply of the shop's own Namespace would remove the demo's label
     cluster.create(*({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace} for namespace in metadata))
 
 
 def is_labelled(resource: Mapping[str, Any]) -> bool:
-    """Whether the demo made the resource itself."""
+    """Return whether the demo made the resource itself."""
     return MINE.items() <= (resource["metadata"].get("labels") or {}).items()
 
 
 @contextmanager
 def explained(cluster: Cluster, namespace: str) -> Iterator[None]:
-    """A block of steps. If it fails, the message has the state of the namespace's pods."""
+    """Run a block of steps. If it fails, add the state of the namespace's pods to the message."""
     try:
         yield
     except CommandFailed as e:
@@ -99,7 +99,7 @@ def explained(cluster: Cluster, namespace: str) -> Iterator[None]:
 
 
 def state(cluster: Cluster, namespace: str) -> str:
-    """The namespace's pods, its latest warnings, and the last lines of those containers that are not ready."""
+    """Return the namespace's pods, its latest warnings, and the last lines of containers that are not ready."""
     there = f"--namespace={namespace}"
     warnings = cluster.items("events", there, "--field-selector=type=Warning", "--sort-by=.lastTimestamp")
     parts = [cluster.kubectl("get", "pods", there, "--output=wide").rstrip()]
@@ -113,7 +113,7 @@ def state(cluster: Cluster, namespace: str) -> str:
 
 
 def wait_ready(cluster: Cluster, namespace: str, *names: str, seconds: int = 90) -> None:
-    """Wait for Deployments. Raises DemoError with the pods' state when they do not get ready."""
+    """Wait for Deployments. Raises DemoError with the pods' state if they do not become ready."""
     with explained(cluster, namespace):
         for name in names:
             arguments = ("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", f"--timeout={seconds}s")
@@ -121,7 +121,7 @@ def wait_ready(cluster: Cluster, namespace: str, *names: str, seconds: int = 90)
 
 
 def install_operator(cluster: Cluster, image: str) -> None:
-    """`helm upgrade --install` of the chart, with the examples' DataSources."""
+    """Install the chart by `helm upgrade --install`, with the examples' DataSources."""
     command = ["upgrade", "--install", RELEASE, str(ROOT / CHART), f"--namespace={OPERATOR_NAMESPACE}"]
     values = chart_values(image, data_sources(), install_crds=not _crds_of_others(cluster))
     with explained(cluster, OPERATOR_NAMESPACE):
@@ -133,7 +133,7 @@ def chart_values(image: str, sources: list[dict[str, Any]], install_crds: bool) 
     """Return the chart's values for this image, for example localhost/name:tag or host:5000/name@sha256:digest."""
     name, _, digest = image.partition("@")
     repository, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:  # that colon was a registry's port
+    if not colon or "/" in tag:  # the colon belongs to a registry's port
         repository, tag = name, ""
     if not (tag or digest):
         raise DemoError(f"image {image} has no tag")
@@ -146,13 +146,13 @@ def chart_values(image: str, sources: list[dict[str, Any]], install_crds: bool) 
 
 
 def data_sources() -> list[dict[str, Any]]:
-    """The examples' DataSources, as the chart takes them."""
+    """Return the examples' DataSources in the form of the chart's values."""
     text = (ROOT / "examples/datasources.yaml").read_text(encoding="utf-8")
     return [{"name": document["metadata"]["name"], **document["spec"]} for document in yaml.safe_load_all(text)]
 
 
 def is_mine(resource: Mapping[str, Any]) -> bool:
-    """Whether the demo's helm release owns the resource."""
+    """Return whether the demo's helm release owns the resource."""
     marks = resource["metadata"].get("annotations") or {}
     return (marks.get("meta.helm.sh/release-name"), marks.get("meta.helm.sh/release-namespace")) == (
         RELEASE,
@@ -166,7 +166,7 @@ def _crds_of_others(cluster: Cluster) -> bool:
 
 
 def start_observability(cluster: Cluster, image: str) -> None:
-    """Prometheus and Jaeger, ready."""
+    """Start Prometheus and Jaeger, and wait until they are ready."""
     jaeger, prometheus = ((ROOT / file).read_text(encoding="utf-8").replace(images.SERVERS.tag, image) for file in SERVERS)
     cluster.kubectl("apply", f"--namespace={OBSERVABILITY}", "--filename=-", stdin=jaeger)
     cluster.kubectl("apply", "--filename=-", stdin=prometheus)
@@ -174,9 +174,9 @@ def start_observability(cluster: Cluster, image: str) -> None:
 
 
 def start_shop(cluster: Cluster, image: str) -> None:
-    """Open the shop, again if it is open already, so that the incident begins inside the Investigation's window."""
+    """Start the shop, or restart it, so that the incident begins within the Investigation's window."""
     reopened = cluster.get("deployment", "ledger", f"--namespace={NAMESPACE}") is not None
-    if reopened:  # nothing of the last time is left: its pods that are gone would be gaps of this time's Investigation
+    if reopened:  # remove everything of the last run: its deleted pods would be gaps of this Investigation
         everything = ("--cascade=foreground", "--ignore-not-found", "--timeout=60s")
         cluster.kubectl("delete", *SHOP_WORKLOADS, f"--namespace={NAMESPACE}", *everything, timeout=90)
         cluster.kubectl("delete", "events", "--all", f"--namespace={NAMESPACE}")
@@ -186,14 +186,14 @@ def start_shop(cluster: Cluster, image: str) -> None:
 
 
 def wait_for_incident(cluster: Cluster, steps: Steps) -> None:
-    """Wait until Kubernetes, Prometheus and Jaeger all show the incident; say what they show."""
+    """Wait until Kubernetes, Prometheus and Jaeger show the incident, and print what they show."""
     steps.note(steps.until("the ledger crashes", 120, partial(incident.ledger_restarted, cluster)))
     steps.note(steps.until("payments fails", 60, partial(incident.payments_fail, cluster)))
     steps.note(steps.until("traces fail", 60, partial(incident.traces_fail, cluster)))
 
 
 def say_what_next(cluster: Cluster, steps: Steps, status: Mapping[str, Any], own_cluster: bool) -> None:
-    """Commands to type next, complete enough to be copied."""
+    """Print complete commands to continue with."""
     steps.heading("What to type next")
     in_namespace = f"-n {NAMESPACE}"
     pod = f"-n {OPERATOR_NAMESPACE} deploy/{OPERATOR_DEPLOYMENT}"

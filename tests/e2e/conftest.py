@@ -1,4 +1,4 @@
-"""The operator as users have it: its image, installed by its chart, in a namespace that enforces restricted pod security."""
+"""The operator as users install it: image and chart, in a namespace that enforces restricted pod security."""
 
 import json
 from collections.abc import Iterator
@@ -46,11 +46,11 @@ class Installation:
     deployment: str = "deployment/aletheia-aletheia-operator"
 
     def python(self, code: str, *arguments: str) -> str:
-        """What a Python program prints in the operator's container."""
+        """Run a Python program in the operator's container. Returns what it prints."""
         return self.system("exec", self.deployment, "-c", "operator", "--", "python3", "-c", code, *arguments)
 
     def session(self, resource: Any) -> dict[str, Any]:
-        """Every file of a session by its path: JSON parsed, the report's not, with their SHA-256."""
+        """Return every file of a session by its path: parsed JSON (the report as text) and SHA-256."""
         code = (
             "import hashlib, json, pathlib, sys; root = pathlib.Path(sys.argv[1]); digest = hashlib.sha256;"
             "files = {p: p.read_bytes() for p in root.rglob('*') if p.is_file()};"
@@ -75,7 +75,7 @@ def namespace(cluster: Cluster, name: str, **labels: str) -> Kubectl:
 
 
 def restricted(body: dict[str, Any]) -> dict[str, Any]:
-    """The pod, as the restricted profile wants it."""
+    """Return the pod with the security context of the restricted profile."""
     body["spec"]["securityContext"] = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
     for container in body["spec"]["containers"]:
         container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -83,14 +83,14 @@ def restricted(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def provide(cluster: Cluster, image: images.Image) -> None:
-    """Put an image into the cluster; one that was named must have it already."""
+    """Load an image into the cluster. A cluster from --kubeconfig must have it already."""
     if cluster.provider != "kubeconfig":
         cluster.load_image(images.build(image))
 
 
 @pytest.fixture(scope="session")
 def observability(cluster: Cluster) -> Iterator[Kubectl]:
-    """Prometheus and Jaeger in the cluster."""
+    """Prometheus and Jaeger, deployed in the cluster."""
     provide(cluster, images.SERVERS)
     kubectl = namespace(cluster, "e2e-observability", **RESTRICTED)
     servers.deploy(cluster, kubectl.namespace)
@@ -103,7 +103,8 @@ def installation(cluster: Cluster, observability: Kubectl) -> Iterator[Installat
     """The operator, installed by `helm install --wait`."""
     provide(cluster, images.OPERATOR)
     system = namespace(cluster, "e2e-system", **RESTRICTED)
-    present = "investigations.aletheia.dev" in cluster.run_kubectl("get", "crds", "-o", "name")  # of a cluster that was kept
+    # a kept cluster has them from an earlier run
+    present = "investigations.aletheia.dev" in cluster.run_kubectl("get", "crds", "-o", "name")
     values = VALUES | {"crds": {"install": not present}}
     arguments = ("aletheia", str(CHART), "--namespace=e2e-system", "--values=-", "--wait", "--timeout=120s")
     helm(cluster, "install", *arguments, stdin=yaml.safe_dump(values))
@@ -115,7 +116,7 @@ def installation(cluster: Cluster, observability: Kubectl) -> Iterator[Installat
 
 @pytest.fixture(scope="session")
 def shop(cluster: Cluster) -> Iterator[Kubectl]:
-    """A namespace of users."""
+    """A namespace for users."""
     kubectl = namespace(cluster, "e2e-shop", **RESTRICTED)
     yield kubectl
     cluster.run_kubectl("delete", "namespace", kubectl.namespace, "--wait=false")

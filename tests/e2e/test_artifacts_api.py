@@ -1,4 +1,4 @@
-"""Sessions through a real API server: who gets bytes, that they are the volume's, and what kubectl makes of the API."""
+"""Sessions through a real API server: who may read them, that bytes equal the volume's, and that kubectl works."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Caller:
-    """A client of the API server as one user, that sends each path as it is."""
+    """A client of the API server as one user, which sends each path unchanged."""
 
     cluster: Cluster
     user: str
@@ -65,12 +65,12 @@ class Caller:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A session in namespace e2e-shop and one in e2e-bank, and their files as the volume has them."""
+    """A session in namespace e2e-shop and one in e2e-bank, and their files on the volume."""
 
     mine: str
     other: str
     files: dict[str, str]
-    """Path to SHA-256, of the first."""
+    """Path to SHA-256, for the first session."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def of(namespace: str) -> str:
 
 
 def test_exactly_those_with_the_right_get_bytes(cluster: Cluster, evidence: Evidence) -> None:
-    """A table of users, verbs and namespaces: RBAC alone decides, and all bytes equal the volume's."""
+    """For a table of users, verbs and namespaces, only RBAC decides, and all bytes equal the volume's."""
     path = next(path for path in evidence.files if path.startswith("data/logs/"))
     parts = {"": "list", f"/{evidence.mine}": "get", "/till": "get"}
     parts |= {f"/till/{part}": "evidence" for part in ("manifest", f"files/{path}", "archive")}
@@ -118,7 +118,7 @@ def test_exactly_those_with_the_right_get_bytes(cluster: Cluster, evidence: Evid
         if user != ADMIN:
             for foreign in (of("e2e-bank"), f"{of('e2e-bank')}/{evidence.other}", f"{ROOT}/sessions"):
                 assert caller.get(foreign).status == 403, (user, foreign)
-            for foreign in (evidence.other, f"{evidence.other}/archive"):  # by way of their own namespace
+            for foreign in (evidence.other, f"{evidence.other}/archive"):  # through their own namespace
                 assert caller.get(f"{of('e2e-shop')}/{foreign}").status in (403, 404)
     for file, digest in evidence.files.items():
         body = Caller(cluster, "alice").get(f"{of('e2e-shop')}/till/files/{file}").body
@@ -126,7 +126,7 @@ def test_exactly_those_with_the_right_get_bytes(cluster: Cluster, evidence: Evid
 
 
 def test_no_spelling_of_a_path_leads_elsewhere(cluster: Cluster, evidence: Evidence) -> None:
-    """Dots and encoded slashes, as the API server decodes them, give a user of one namespace nothing of another."""
+    """With dots and encoded slashes in paths, a user of one namespace reads nothing of another."""
     alice = Caller(cluster, "alice")
     for path in (
         f"{of('e2e-shop')}/till/files/../../../e2e-bank/sessions/{evidence.other}/manifest",
@@ -143,7 +143,7 @@ def test_no_spelling_of_a_path_leads_elsewhere(cluster: Cluster, evidence: Evide
 
 
 def test_ranges_through_the_api_server(cluster: Cluster, evidence: Evidence) -> None:
-    """An interrupted download is resumed, as long as the file is the same."""
+    """An interrupted download is resumed if the file is unchanged."""
     alice, address = Caller(cluster, "alice"), f"{of('e2e-shop')}/till/archive"
     whole = alice.get(address)
     etag = whole.headers["ETag"]
@@ -154,7 +154,7 @@ def test_ranges_through_the_api_server(cluster: Cluster, evidence: Evidence) -> 
 
 
 def test_kubectl_knows_the_resource(cluster: Cluster, evidence: Evidence) -> None:
-    """get prints a table, explain names the fields, get --raw reads a file; as tenants with rights in one namespace."""
+    """`get` prints a table, `explain` names the fields, `get --raw` reads a file, for tenants with rights in one namespace."""
     name = "sessions.artifacts.aletheia.dev"
     table = cluster.run_kubectl("get", name, "-n", "e2e-shop", "-o", "wide", "--as=victor")
     assert table.split()[:3] == ["NAME", "INVESTIGATION", "PHASE"]
@@ -176,7 +176,7 @@ def explained(cluster: Cluster, name: str) -> bool:
 
 
 def test_nobody_else_gets_in(installation: Installation, evidence: Evidence) -> None:
-    """A pod that connects directly, without the front proxy's certificate, gets no byte, whatever headers it sends."""
+    """A pod that connects directly, without the front proxy's certificate, gets no byte with any headers."""
     code = (
         "import http.client, ssl; c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE\n"
         "h = http.client.HTTPSConnection('aletheia-aletheia-operator-artifacts.e2e-system', 443, context=c, timeout=10)\n"
@@ -206,7 +206,7 @@ def test_who_read_what_is_logged(installation: Installation, cluster: Cluster, e
 
 
 def test_a_tenant_fetches_a_session(cluster: Cluster, evidence: Evidence, tmp_path: Path) -> None:
-    """`aletheia session fetch` with rights in one namespace: verified and byte for byte; without the right it says which."""
+    """`session fetch` with rights in one namespace gets every byte; without the right it names the missing right."""
     environment = {**os.environ, "PATH": f"{Path(cluster.kubectl).parent}:{os.environ['PATH']}", "PYTHONPATH": "operator"}
 
     def fetch(user: str, name: str) -> subprocess.CompletedProcess[str]:

@@ -35,7 +35,7 @@ def tenant(installation: Installation, shop: Kubectl) -> Iterator[str]:
 def run(
     cluster: Cluster, tenant: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
-    """Runs a command as the tenant, and returns what it prints to standard output."""
+    """Runs a command as the tenant, and returns its standard output."""
     monkeypatch.setenv("PATH", f"{Path(cluster.kubectl).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -51,12 +51,12 @@ def run(
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, str]:
-    """What earlier tests made, by role."""
+    """Names that earlier tests made, by role."""
     return {}
 
 
 def test_an_evening(run: Run, names: dict[str, str], tmp_path: Path) -> None:
-    """A tenant investigates, reads, fetches and verifies; each command prints what it promises."""
+    """A tenant investigates, reads, fetches and verifies; each command prints the expected output."""
     started = run("start", "pod/cashier", "--name", "evening", "--since", "15m", "--wait")
     assert "e2e-shop/evening Completed" in started
     assert "cashier" in started
@@ -86,7 +86,7 @@ def test_an_evening(run: Run, names: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_what_a_tenant_may_not(run: Run, names: dict[str, str]) -> None:
-    """Is refused by the API server, and doctor says which right is missing."""
+    """The API server refuses it, and `doctor` names the missing right."""
     assert "forbidden" in run("list", "-A", code=1)
     assert "forbidden" in run("findings", "kube-system/evening", code=1)
     assert "fails" not in run("doctor")
@@ -97,7 +97,7 @@ def test_what_a_tenant_may_not(run: Run, names: dict[str, str]) -> None:
 
 
 def test_an_admin_reads_by_exec(run: Run, cluster: Cluster, names: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the artifacts API is switched off: the same bytes."""
+    """Without the artifacts API an admin gets the same bytes by `kubectl exec`."""
     found = session_of(operator_pod([f"--kubeconfig={cluster.kubeconfig}"]), "e2e-shop/evening")
     assert found.manifest.session_id == names["id"]
     for artifact in found.manifest.artifacts:
@@ -107,8 +107,8 @@ def test_an_admin_reads_by_exec(run: Run, cluster: Cluster, names: dict[str, str
 
 
 def test_hold_cancel_delete(run: Run, names: dict[str, str], shop: Kubectl) -> None:
-    """What is on hold stays; a capture is cancelled; what is deleted is gone."""
-    run("hold", "evening", "--reason", "case 7", user="")  # the chart's policy leaves this to admins
+    """A session on hold stays; a capture is cancelled; a deleted session is gone."""
+    run("hold", "evening", "--reason", "case 7", user="")  # the chart's policy allows this only to admins
     assert "is on hold (case 7)" in run("delete", "evening", "--yes", code=1)
     run("release", "evening", user="")
     run("start", "pod/cashier", "--name", "second", "-o", "name")

@@ -56,7 +56,7 @@ def chain(operator: str, terms: int) -> str:
 
 
 def kinds(hostile: Kubectl) -> dict[str, list[dict[str, Any]]]:
-    """Specs by the row of the table of defects that they come from."""
+    """Return specs by the kind of attack."""
     lines = {"targets": [{"pod": "hostile-lines"}]}
     hang = {"metrics": [{"query": f"up + {n}", "dataSourceRef": {"name": "liar-hang"}} for n in range(8)], "timeout": "20s"}
     large = {"metrics": [{"query": "up", "dataSourceRef": {"name": "liar-large"}}], "timeout": "1m"}
@@ -102,13 +102,13 @@ def hostile(installation: Installation) -> Iterator[Kubectl]:
 
 
 def restarts(installation: Installation) -> dict[str, int]:
-    """How often each container of the operator's pods was restarted, by pod."""
+    """Return the restarts of each container of the operator's pods, by pod."""
     pods = installation.system.get("pods", "-l", "app.kubernetes.io/component=operator")["items"]
     return {pod["metadata"]["name"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"]) for pod in pods}
 
 
 def test_hostile_tenants_do_not_keep_others_waiting(installation: Installation, shop: Kubectl, hostile: Kubectl) -> None:
-    """Many hostile Investigations of every kind at once: a small one of another namespace ends in time, again and again."""
+    """During many hostile Investigations of every kind, small ones of another namespace end in time."""
     shop.apply(restricted(pod("honest", "echo honest; sleep 3600")))
     shop.wait("pod/honest", "condition=Ready")
     before = restarts(installation)

@@ -27,7 +27,7 @@ def speaker(shop: Kubectl) -> str:
 
 
 def trace(service: str) -> dict[str, Any]:
-    """An OTLP document with one failing span of the current time."""
+    """Return an OTLP document with one failing span of the current time."""
     now = time.time_ns()
     span = {
         "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -45,7 +45,7 @@ def trace(service: str) -> dict[str, Any]:
 def test_logs_metrics_and_traces_lie_on_the_volume(
     installation: Installation, observability: Kubectl, shop: Kubectl, speaker: str
 ) -> None:
-    """One Investigation with the chart's rights, Completed: what the sources have, nodes included, with matching digests."""
+    """With the chart's rights an Investigation is Completed: data of all sources, nodes included, with matching digests."""
     send = "import sys, urllib.request as u; u.urlopen(u.Request('http://jaeger.e2e-observability:4318/v1/traces',"
     send += " sys.argv[1].encode(), {'Content-Type': 'application/json'}), timeout=10).read()"
     installation.python(send, json.dumps(trace("payments")))
@@ -80,7 +80,7 @@ def test_logs_metrics_and_traces_lie_on_the_volume(
 
 
 def test_the_operator_is_restarted_in_the_middle(installation: Installation, shop: Kubectl, speaker: str) -> None:
-    """Its pod is killed at once; the next one ends what was begun, and captures nothing again."""
+    """The operator's pod is killed; the next one completes the captures, and captures nothing again."""
     names = [f"middle-{number}" for number in range(10)]
     shop.apply(*(investigation(name, targets=[{"pod": speaker}], logs={}) for name in names))
     installation.system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force")
@@ -110,7 +110,7 @@ print(json.dumps({"uid": os.getuid(), "writable": writable, "found": found, "mod
 
 
 def test_the_image_lists_what_it_contains(installation: Installation) -> None:
-    """Its CycloneDX document names every Python package that is installed, in its version."""
+    """Its CycloneDX document lists every installed Python package with its version."""
     code = """
 import importlib.metadata, json
 listed = json.load(open("/opt/venv/sbom.cdx.json"))
@@ -125,7 +125,7 @@ print(json.dumps([listed["bomFormat"], listed["metadata"]["component"]["name"], 
 
 
 def test_helm_test_captures_and_verifies(installation: Installation) -> None:
-    """It passes with the sources that answer, and leaves nothing behind."""
+    """`helm test` passes if the sources answer, and leaves nothing behind."""
     helm(installation.cluster, "test", "aletheia", "--namespace=e2e-system", "--timeout=60s")
     left = installation.system("get", "pods,investigations,serviceaccounts,roles", "-o", "name").split()
     assert not [name for name in left if name.endswith("-test") or "helm-test-" in name]
@@ -166,7 +166,7 @@ def test_the_operator_may_do_no_more_than_it_needs(installation: Installation) -
 
 
 def test_naming_a_service_account_needs_the_right_to_be_it(installation: Installation, shop: Kubectl, speaker: str) -> None:
-    """A user who may create Investigations cannot borrow a ServiceAccount's rights; the message says what would allow it."""
+    """A user who may create Investigations cannot use a ServiceAccount's rights; the message names the missing right."""
     shop("create", "serviceaccount", "investigator")
     shop("create", "serviceaccount", "tenant")
     shop("create", "role", "tenant", "--verb=create,get", "--resource=investigations.aletheia.dev")
@@ -192,7 +192,7 @@ def created(kubectl: Kubectl, user: str, body: str) -> bool:
 
 
 def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubectl, speaker: str, tmp_path: Path) -> None:
-    """`helm install --wait`, which reads status as kstatus does, returns when it is Completed and fails when it Failed."""
+    """`helm install --wait`, which uses kstatus, returns for a Completed Investigation and fails for a Failed one."""
     for name, target, fails in (("fine", speaker, False), ("broken", "no-such-pod", True)):
         chart = tmp_path / name
         (chart / "templates").mkdir(parents=True)
@@ -209,7 +209,7 @@ def test_helm_waits_for_an_investigation(installation: Installation, shop: Kubec
 
 
 def test_the_chart_passes_lint_and_a_server_side_dry_run(cluster: Cluster, installation: Installation) -> None:
-    """`helm lint --strict`, and the API server takes every rendered resource in a namespace with restricted pod security."""
+    """`helm lint --strict` passes, and the API server accepts every resource in a namespace with restricted pod security."""
     helm(cluster, "lint", "--strict", str(CHART), "--values=-", stdin=yaml.safe_dump(VALUES))
     arguments = ("template", "dry-run", str(CHART), "--namespace=e2e-system", "--no-hooks", "--values=-")
     rendered = helm(cluster, *arguments, stdin=yaml.safe_dump(VALUES | {"dataSources": []}))
@@ -220,7 +220,7 @@ def test_the_chart_passes_lint_and_a_server_side_dry_run(cluster: Cluster, insta
 
 
 def upgrade(installation: Installation, **values: Any) -> None:
-    """`helm upgrade`, also of what the test has changed by hand."""
+    """Run `helm upgrade`, which also reverts manual changes of a test."""
     arguments = (
         "upgrade",
         "aletheia",
@@ -236,11 +236,11 @@ def upgrade(installation: Installation, **values: Any) -> None:
 def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
     installation: Installation, shop: Kubectl, speaker: str, tmp_path: Path
 ) -> None:
-    """`nodeLogs.enabled` is enough; without it, and where the right is taken away, the API takes over quietly and whole."""
+    """`nodeLogs.enabled` is enough; without it, or without the right, the API is used, without a gap or loss."""
     lines = ["ERROR connection refused", "täglich"]
 
     def look(name: str, via: str) -> tuple[dict[str, str], list[str]]:
-        """Which way was taken, and the gaps; either way every line is there."""
+        """Return how the log was read, and the gaps. Checks that every line is there."""
         resource = shop.investigate(name, window={"lookback": "30m"}, targets=[{"pod": speaker}], logs={"via": via})
         (document,) = [
             content for path, (content, _) in installation.session(resource).items() if path.startswith("data/logs/")
@@ -265,8 +265,8 @@ def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
         assert len(gaps) == 1
         assert gaps[0].startswith("NodeLogsUnavailable")
         assert "a ClusterRole with the verb get on nodes/log" in gaps[0]
-        upgrade(installation, nodeLogs=node_logs)  # gives the right back
-        installation.system("rollout", "restart", installation.deployment)  # a kubelet remembers for a while whom it denied
+        upgrade(installation, nodeLogs=node_logs)  # grants the right again
+        installation.system("rollout", "restart", installation.deployment)  # a kubelet caches a denial for a while
         installation.system("rollout", "status", installation.deployment, "--timeout=60s")
         for way in ("auto", "node"):
             assert look(f"files-{way}", way) == (from_node, [])

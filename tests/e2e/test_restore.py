@@ -1,7 +1,7 @@
-"""Uninstalling and installing again, and a restore into a fresh cluster, by the commands of docs/backup.md.
+"""Uninstall, reinstall, and restore into a fresh cluster, by the commands of docs/backup.md.
 
-The fresh cluster is this one, without the release, its definitions, its claim and every Investigation: a second cluster would
-cost minutes. This module's name sorts last, because it takes away what the other tests use.
+The fresh cluster is the same one, after the release, its definitions, its claim and every Investigation were removed: a second
+cluster would cost minutes. This module's name sorts last, because it removes what the other tests use.
 """
 
 import json
@@ -31,13 +31,13 @@ HOLD = "case 4711"
 
 @dataclass(frozen=True)
 class Admin:
-    """Someone who follows docs/backup.md, with their files in `directory`."""
+    """An admin who follows docs/backup.md, with files in `directory`."""
 
     installation: Installation
     directory: Path
 
     def follows(self, *steps: str) -> str:
-        """Run these blocks of the page in one shell; return what they print. Fails at the first command that fails."""
+        """Run these blocks of the page in one shell. Returns what they print; fails at the first command that fails."""
         cluster = self.installation.cluster
         path = f"{self.directory}:{cluster.kubectl.parent}:{Path(cluster.helm).parent}:{os.environ['PATH']}"
         mine = block("variables").replace("aletheia-system", NAMESPACE).replace("charts/aletheia-operator", str(CHART))
@@ -54,13 +54,13 @@ class Admin:
         return done.stdout
 
     def sessions(self) -> dict[str, dict[str, Any]]:
-        """What `aletheia session list` says of each session, by id. Every file is held against its digest first."""
+        """Verify every file, then return the output of `aletheia session list`, by session id."""
         self.installation.system("exec", self.installation.deployment, "--", "aletheia", "session", "verify")
         command = ("exec", self.installation.deployment, "--", "aletheia", "session", "list", "-o", "json")
         return {entry["session"]: entry for entry in json.loads(self.installation.system(*command))}
 
     def investigations(self) -> dict[str, Any]:
-        """Spec and status of each Investigation, by namespace and name; status.kopf apart, which is kopf's own."""
+        """Return spec and status of each Investigation, by namespace and name, without kopf's own status.kopf."""
         listed = json.loads(self.installation.cluster.run_kubectl("get", "investigations", "-A", "-o", "json"))["items"]
         return {
             f"{item['metadata']['namespace']}/{item['metadata']['name']}": {
@@ -73,7 +73,7 @@ class Admin:
 
 
 def block(name: str) -> str:
-    """The shell commands below `<!-- name -->`."""
+    """Return the shell commands below `<!-- name -->`."""
     (found,) = re.findall(rf"^ *<!-- {name} -->\n( *```sh\n.*?)^ *```$", PAGE, re.DOTALL | re.MULTILINE)
     return textwrap.dedent(found).partition("\n")[2]
 
@@ -89,7 +89,7 @@ def admin(installation: Installation, tmp_path: Path) -> Admin:
 
 
 def capture(admin: Admin, name: str) -> None:
-    """Investigate the operator itself. Its former pods are gone, which is a gap."""
+    """Investigate the operator itself. Its earlier pods are gone, which is a gap."""
     body = investigation(name, targets=[{"workload": {"kind": "Deployment", "name": "aletheia-aletheia-operator"}}], logs={})
     admin.installation.system.apply(body)
     resource = admin.installation.system.ended(name)
@@ -98,7 +98,7 @@ def capture(admin: Admin, name: str) -> None:
 
 
 def test_nothing_is_lost(admin: Admin) -> None:
-    """Neither by an uninstall, after which nothing is captured twice, nor by a restore; and both go on capturing."""
+    """Uninstall and restore lose nothing; nothing is captured twice after a reinstall, and captures work after both."""
     capture(admin, "before")
     admin.installation.system("annotate", "investigation/before", f"aletheia.dev/legal-hold={HOLD}")
     until(lambda: holds(admin.sessions()) == {"before": HOLD}, 30, "the hold is noted on the volume")
@@ -125,7 +125,7 @@ def test_nothing_is_lost(admin: Admin) -> None:
 
 
 def holds(sessions: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Legal holds by the names of their Investigations."""
+    """Return legal holds by the names of their Investigations."""
     return {
         session["investigation"]["name"]: session["custody"]["legalHold"]
         for session in sessions.values()
@@ -134,5 +134,5 @@ def holds(sessions: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def without_custody(sessions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Summaries without the retention record, which says after a restore that the Investigation is another."""
+    """Return summaries without the retention record, which changes in a restore because Investigations have new uids."""
     return {name: {key: value for key, value in session.items() if key != "custody"} for name, session in sessions.items()}

@@ -1,9 +1,9 @@
-"""How many faults the unit tests notice: `python -m tests.mutation`, with mutmut's mutants, on a sample of them.
+"""Measures how many faults the unit tests notice, with a sample of mutmut's mutants: `python -m tests.mutation`.
 
 A mutant changes one place of the code; the unit tests that call its function are run until one fails. A mutant that passes them
-all is a fault that nobody would notice. The sample is the same for the same seed and code. Mutants that change nothing but the
-text of a string, an option's help or a call of the log are left out. What only a test notices that fails without it too
-counts as not noticed.
+all is a fault that the tests do not notice. The sample is the same for the same seed and code. Mutants that change only the
+text of a string, an option's help or a logging call are left out. A mutant counts as not noticed if only a test notices it that
+also fails without it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.mutation.tries import MeasuredTest, Outcome, Server, attempt, fail_an
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the mutants that survived and the share that was noticed; 1 when it is below --at-least."""
+    """Print the surviving mutants and the share that was noticed. Returns 1 if the share is below --at-least."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", default=["*"], help="patterns below aletheia_operator/, such as session/*")
     parser.add_argument("--sample", type=int, default=200, help="mutants to try (default: 200)")

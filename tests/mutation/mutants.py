@@ -1,7 +1,7 @@
-"""Makes mutants of the operator's code with mutmut, in a folder of their own that holds the tests too.
+"""Makes mutants of the operator's code with mutmut, in a separate folder that also has the tests.
 
-A file of the folder's mutants/src holds each function in its first form and in every mutated one; the environment variable
-MUTANT_UNDER_TEST says which is called.
+A file of the folder's mutants/src has the original and every mutant of each function; the environment variable
+MUTANT_UNDER_TEST selects which is called.
 """
 
 import ast
@@ -51,7 +51,7 @@ def make_mutants(folder: Path, modules: Sequence[str], jobs: int) -> None:
             shutil.copytree(ROOT / name, run / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif (ROOT / name).exists():
             shutil.copy2(ROOT / name, run / name)
-    (run / "operator").symlink_to("src")  # where tests look for the code that they run in other processes
+    (run / "operator").symlink_to("src")  # tests look here for code that they run in other processes
     patterns = json.dumps([f"src/aletheia_operator/{module}" for module in modules])
     for place in (folder, run):
         (place / "pyproject.toml").write_text(SETTINGS.format(modules=patterns))
@@ -59,7 +59,7 @@ def make_mutants(folder: Path, modules: Sequence[str], jobs: int) -> None:
 
 
 def sample(folder: Path, size: int, seed: int) -> tuple[int, list[str]]:
-    """How many mutants there are, and `size` of those that change more than the text of a string or a call of the log."""
+    """Return the number of mutants, and `size` of those that change more than the text of a string or a logging call."""
     every: list[tuple[str, Function, Function]] = []
     for file in sorted((folder / "mutants" / "src").rglob("*.py")):
         if file.with_name(file.name + ".meta").exists():
@@ -75,7 +75,7 @@ def sample(folder: Path, size: int, seed: int) -> tuple[int, list[str]]:
 
 
 def _mutants_in(folder: Path, file: Path) -> list[tuple[str, Function, Function]]:
-    """Each mutant of a file: its name, its function and the original."""
+    """Yield each mutant of a file: its name, its function and the original."""
     module = ".".join(file.relative_to(folder / "mutants" / "src").with_suffix("").parts).removesuffix(".__init__")
     functions = {
         node.name: node
@@ -91,12 +91,12 @@ def _mutants_in(folder: Path, file: Path) -> list[tuple[str, Function, Function]
 
 
 def function_of(mutant: str) -> str:
-    """The name under which mutmut notes calls of the mutant's function."""
+    """Return the name under which mutmut records calls of the mutant's function."""
     return mutant.partition("__mutmut_")[0]
 
 
 def difference(folder: Path, mutant: str) -> str:
-    """What the mutant changes, as a diff."""
+    """Return the mutant's change as a diff."""
     command = [sys.executable, "-m", "mutmut", "show", mutant]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False).stdout
 

@@ -1,8 +1,8 @@
 """A pytest plugin: one line of JSON for each test, with its outcome, its seconds and the mutated functions that it called.
 
 The line goes to the file that MUTATION_RECORD names. It also has the functions that were called when the test's module was
-imported. mutmut notes the functions when the mutant's name is "stats"; that is set in this process alone, for in the processes
-that tests start mutmut does not find its settings.
+imported. mutmut records the functions if the mutant's name is "stats". That name is set only in this process, because mutmut
+does not find its settings in processes that tests start.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A pytest plugin that collects all tests once, and then runs some of them for each request, in a process forked for it.
+"""A pytest plugin that collects all tests once, then runs some of them for each request, in a forked process.
 
 A request is a line of JSON on the standard input: the mutant, the node ids of the tests, and the seconds that they may take.
 The answer is a line of JSON to the file descriptor that MUTATION_ANSWERS names: the test that failed, what else ended the
@@ -24,7 +24,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     """Answer requests until the input ends."""
     items = {item.nodeid: item for item in session.items}
     gc.collect()
-    gc.freeze()  # or the garbage collector of each child touches, and so copies, all pages
+    gc.freeze()  # otherwise the garbage collector of each child touches, and so copies, all pages
     with os.fdopen(int(os.environ["MUTATION_ANSWERS"]), "w") as answers:
         for line in sys.stdin:
             request = json.loads(line)
@@ -61,7 +61,7 @@ def _noticed_by(session: pytest.Session, mutant: str, tests: Sequence[pytest.Ite
 
 
 def _run(session: pytest.Session, mutant: str, tests: Sequence[pytest.Item], folder: Path, writing: int) -> None:
-    """Run tests in a child process, and end it. The first test that fails is named in the pipe."""
+    """Run tests in a child process, and end it. The name of the first test that fails is written to the pipe."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nowhere, descriptor)

@@ -1,8 +1,8 @@
-"""Runs the unit tests on mutants: each mutant in a process of its own, with the tests that call its function.
+"""Runs the unit tests on mutants: each mutant in its own process, with the tests that call its function.
 
-mutmut's own runner forks one process that has run the whole suite, event loops and threads included; that loses mutants, and
-one test that fails without any mutant ends it. Here such tests are named and left out, and the process that forks has only
-collected the tests (`server`).
+mutmut's own runner forks a process that has run the whole suite, event loops and threads included. That loses mutants, and
+stops if a test fails without a mutant. Here such tests are listed and left out, and the process that forks has only collected
+the tests (`server`).
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.mutation.mutants import function_of
 
-NOT_RUN = (  # minutes of searching, of killing and of memory: too slow to repeat, or not about what the code does
+NOT_RUN = (  # tests with minutes of searches, kills or memory use, which are too slow, or tests not about the code's behaviour
     "test_architecture.py",
     "test_chart.py",
     "test_commands_killed.py",
@@ -31,7 +31,7 @@ NOT_RUN = (  # minutes of searching, of killing and of memory: too slow to repea
     "test_session_life.py",
 )
 _COMMAND = (sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-p", "no:cacheprovider")
-MOST_SECONDS = 30.0  # of tests for one mutant, as measured; what is left out can only lower the share
+MOST_SECONDS = 30.0  # of tests for one mutant, as measured; tests that are left out can only lower the share
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MeasuredTest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one mutant fared. `noticed_by`: the test that failed, or what else ended the run; None when nothing did."""
+    """The result for one mutant. `noticed_by`: the test that failed, or what else ended the run; None if it was not noticed."""
 
     mutant: str
     noticed_by: str | None
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
-    """Run every unit test once, and say what it calls. Those that fail run again without the notes, which take time."""
+    """Run every unit test once, and return what it calls. Failed tests run again without recording, which takes time."""
     modules = _modules(folder)
     piles = [[f"tests/unit/{name}" for name in modules[start :: 4 * jobs]] for start in range(4 * jobs)]
     with ThreadPoolExecutor(jobs) as pool:
@@ -72,8 +72,8 @@ def measure(folder: Path, jobs: int) -> list[MeasuredTest]:
 def attempt(folder: Path, mutant: str, tests: Sequence[MeasuredTest], server: "Server") -> Outcome:
     """Run the tests that call the mutant's function until one fails.
 
-    A function that is called in other processes only is tried with the tests that call others of its module; one that is called
-    when modules are imported with all tests, for what it made may be used anywhere.
+    A function that is called only in other processes is tried with the tests that call other functions of its module. A
+    function that is called when modules are imported is tried with all tests, because its result may be used anywhere.
     """
     function = function_of(mutant)
     usable = [test for test in tests if not test.failed]
@@ -106,7 +106,7 @@ def _in_new_process(folder: Path, mutant: str, tests: Sequence[MeasuredTest], se
 
 
 class Server:
-    """A process that has collected all tests, and forks for each request. Close it at the end."""
+    """A process that has collected all tests, and forks for each request. Callers must close it."""
 
     def __init__(self, folder: Path) -> None:
         run = folder / "mutants"
@@ -145,7 +145,7 @@ class Server:
 
 
 def fail_anyway(folder: Path, tests: Iterable[str]) -> set[str]:
-    """Those of `tests` that fail without any mutant in a second run."""
+    """Return those of `tests` that fail in a second run without any mutant."""
     some = sorted(set(tests))
     return {test.test for test in _pytest(folder, some, mutant="", seconds=3600)[1] if test.failed} if some else set()
 
@@ -157,7 +157,7 @@ def _modules(folder: Path) -> list[str]:
 
 
 def _can_begin(folder: Path, tests: Sequence[MeasuredTest]) -> bool:
-    """Return whether pytest finds the tests without a mutant: only then it was the mutant that kept them from running."""
+    """Return whether pytest finds the tests without a mutant: only then the mutant kept them from running."""
     return _pytest(folder, [test.test for test in tests], mutant="", seconds=300, more=("--collect-only",))[0] == 0
 
 
@@ -174,9 +174,9 @@ def _within(seconds: float, tests: Sequence[MeasuredTest]) -> list[MeasuredTest]
 def _pytest(
     folder: Path, tests: Sequence[str], *, mutant: str | None, seconds: float, more: Sequence[str] = ()
 ) -> tuple[int, list[MeasuredTest]]:
-    """pytest's exit code, and the tests that ran; a run that takes longer than `seconds` is killed.
+    """Return pytest's exit code, and the tests that ran. A run that takes longer than `seconds` is killed.
 
-    `mutant` None: none is called, and the calls of mutated functions are noted. `more`: further options of pytest.
+    `mutant` None: no mutant is called, and calls of mutated functions are recorded. `more`: further options of pytest.
     """
     run = folder / "mutants"
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as own:
@@ -212,7 +212,7 @@ def _environment(run: Path) -> dict[str, str]:
 
 
 def _kill(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """End what a run left behind, itself included."""
+    """Kill a run and all processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -232,9 +232,7 @@ def _clock(second: float) -> str:
 
 
 def _reasons(gaps: Sequence[Any], writer: Writer) -> Iterator[str]:
-    """Yield the reasons of gaps for this run. A gap of a pod that is gone, was replaced or was given up counts for all its
-    runs.
-    """
+    """Yield the reasons of gaps for this run. A gap of a pod that is gone, replaced or given up counts for all its runs."""
     for gap in gaps:
         target = gap["target"]
         if target == f"pod/{writer.pod}" and gap["reason"] in _OF_PODS:

@@ -56,9 +56,7 @@ class Fault:
         return {"window": {"lookback": "30m"}, "targets": targets}
 
     def place(self, findings: Iterable[Mapping[str, Any]]) -> int | None:
-        """Return the place (from 1) of the first finding above info that names a faulty object and the cause; None if none
-        does.
-        """
+        """Return the place (from 1) of the first finding above info with a faulty object and the cause; None without one."""
         for place, finding in enumerate(findings, 1):
             about = f"{finding['object']['kind']}/{finding['object']['name']}"
             if finding["severity"] == "info":

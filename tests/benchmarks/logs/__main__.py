@@ -1,7 +1,7 @@
-"""Logs captured, parsed, hashed and on disk, beside kubectl and stern: `python -m tests.benchmarks.logs`.
+"""Compares capturing logs (parsed, hashed, on disk) with kubectl and stern: `python -m tests.benchmarks.logs`.
 
-Of a few large pods, and of many small ones. All in one run and in turns, so that the ratios mean something on a machine that
-is shared; `--table FILE` writes them down.
+For a few large pods, and for many small ones. All programs run in turns, so that the ratios hold on a shared machine. The table
+goes to `--table FILE`.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def small_pods(kubectl: Kubectl, operator: Operator, directory: Path, options: a
 
 @dataclass
 class Measured:
-    """One way: seconds of each round, its own processor time (seconds), and peak memory (bytes; None if unknown)."""
+    """The result of one program: seconds of each round, processor time (seconds), and peak memory (bytes; None if unknown)."""
 
     seconds: list[float] = field(default_factory=list)
     spent: float = 0.0
@@ -120,7 +120,7 @@ class Measured:
 
 
 def measure(ways: Ways, operator: Operator, options: argparse.Namespace) -> dict[str, Measured]:
-    """Run each way in turn, round by round."""
+    """Run each program in turn, round by round."""
     memory = Memory(operator.pid)
     measured = {way: Measured() for way in ways if not options.only or way in options.only}
     for number in range(options.rounds):
@@ -136,7 +136,7 @@ def measure(ways: Ways, operator: Operator, options: argparse.Namespace) -> dict
 
 
 def fill(kubectl: Kubectl, names: list[str], lines: int, app: str) -> int:
-    """Make pods that have written this many lines. Returns the size of all as kubectl prints them, in bytes."""
+    """Make pods that have written `lines` lines each. Returns the size of kubectl's output for all, in bytes."""
     kubectl.apply(*(pod(name, WRITER % lines, labels={"app": app}) for name in names))
     last = f"order {lines - 1} of"
     for name in names:
@@ -150,7 +150,7 @@ def has_written(kubectl: Kubectl, name: str, last: str) -> bool:
 
 
 def by_kubectl(kubectl: Kubectl, names: list[str], directory: Path) -> None:
-    """As many at once as there are pods, each into a file."""
+    """Run kubectl for all pods at the same time, each into a file."""
     base = [str(kubectl.cluster.kubectl), f"--kubeconfig={kubectl.cluster.kubeconfig}", "-n", NAMESPACE, "logs", "--timestamps"]
     at_once([[*base, name] for name in names], [directory / name for name in names], 1800)
 
