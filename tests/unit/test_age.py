@@ -8,7 +8,7 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -259,6 +259,40 @@ def test_errors_of_the_disk_come_out_as_they_are(error: BaseException) -> None:
         with pytest.raises(type(error)) as caught:
             age.encrypt(plain, write, recipients)
         assert caught.value is error
+
+
+class FailingDisk:
+    """Takes `writes` blocks, then raises. `blocks`: how many it was given."""
+
+    def __init__(self, writes: int) -> None:
+        self.writes = writes
+        self.blocks = 0
+
+    def write(self, block: bytes) -> int:
+        self.blocks += 1
+        if self.blocks > self.writes:
+            raise OSError(28, "No space left on device")
+        return len(block)
+
+
+@pytest.mark.parametrize("size", [0, 1, 10_000, 65_536, 70_000, 200_000])
+def test_an_error_of_any_write_is_raised(size: int) -> None:
+    """The last one too, whose outcome the library ignores: or a cut file would pass for a whole one."""
+    secret, public = age.new_identity()
+    cipher = bytearray()
+    age.encrypt([b"x" * size], cipher.extend, [public])
+    works: list[Callable[[Callable[[bytes], int]], None]] = [
+        lambda write: age.encrypt([b"x" * size], write, [public]),
+        lambda write: age.decrypt(io.BytesIO(cipher), write, age.parse_identities(secret)),
+    ]
+    for work in works:
+        whole = FailingDisk(writes=1_000)
+        work(whole.write)
+        for writes in range(whole.blocks):
+            disk = FailingDisk(writes)
+            with pytest.raises(OSError, match="No space left"):
+                work(disk.write)
+            assert disk.blocks == writes + 1, "nothing is written after an error"
 
 
 def bech32(payload: bytes) -> str:

@@ -75,6 +75,7 @@ def encrypt(plain: Iterable[bytes | memoryview], write: Write, recipients: Seque
         if _is_panic(e):
             e = Unsealable("the age library cannot encrypt to one of the public keys")
         raise (source.error or sink.error or e) from None
+    _raise_swallowed(source, sink)
 
 
 def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
@@ -95,6 +96,13 @@ def decrypt(cipher: BinaryIO, write: Write, identities: Sequence[Any]) -> None:
         if "No matching keys" in str(e):
             raise WrongKey("none of the keys opens it") from e
         raise Damaged("it was altered or is not whole") from e
+    _raise_swallowed(source, sink)
+
+
+def _raise_swallowed(source: "_Source", sink: "_Sink") -> None:
+    """Raise an error of the disk that the library ignored: it does not look at the outcome of its last write."""
+    if error := source.error or sink.error:
+        raise error
 
 
 def parse_identities(text: str) -> list[Any]:
@@ -258,6 +266,8 @@ class _Sink:
         self.error: BaseException | None = None
 
     def write(self, block: bytes) -> int:
+        if self.error is not None:  # the library goes on after an error
+            raise self.error
         try:
             self._write(block)
         except BaseException as e:
