@@ -90,7 +90,7 @@ def test_how_bad_a_failing_probe_is(ready: bool, count: int, until: int, killed:
         ),
         ("1 Insufficient cpu", "insufficient cpu on 1 of 3 nodes, 0.1 asked", 10),
         ("something new", "something new", 10),
-        ("", "no reason is told", 10),
+        ("", "the scheduler gives no reason", 10),
     ],
 )
 def test_why_a_pod_is_not_scheduled(message: str, words: str, depth: int) -> None:

@@ -181,7 +181,7 @@ def test_resealing_never_writes_an_old_manifest(key: tuple[Path, str], tmp_path:
     changed = replace_encryption(layout, running, lock)  # the capture ended after the manifest was read
     assert changed == finished.model_copy(update={"encryption": lock})
     assert verify(layout.session(id)).intact
-    with pytest.raises(PermissionError, match="sealed anew by somebody else"):
+    with pytest.raises(PermissionError, match="resealed by somebody else"):
         replace_encryption(layout, finished, lock)
     with locked(layout.session(id)), pytest.raises(SessionBusy):
         replace_encryption(layout, changed, lock)

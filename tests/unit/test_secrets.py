@@ -103,7 +103,7 @@ async def test_a_secret_is_read_again_anew() -> None:
     ]
     kubernetes.objects = {LOGIN: a_secret(a="two")}
     assert await secrets.value("login", "a") == "one"
-    again = secrets.anew()
+    again = secrets.unread()
     assert (again.values, await again.value("login", "a"), again.values) == (again.values, "two", {"two"})
     assert len(kubernetes.asked) == 2
 

@@ -21,7 +21,7 @@ def reseal_one(options: Options) -> int:
     encryption = reseal(manifest.encryption, key, password=password, recipients=options.recipient)
     replace_encryption(SessionLayout(options.root), manifest, encryption)
     locked_by = encryption.locked_by
-    message = f"{manifest.session_id} sealed anew: by {'a password' if locked_by == 'password' else 'recipients'}"
+    message = f"{manifest.session_id} resealed: by {'a password' if locked_by == 'password' else 'recipients'}"
     return report(options, message, {"session": manifest.session_id, "sealedBy": locked_by})
 
 

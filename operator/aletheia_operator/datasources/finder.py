@@ -108,7 +108,7 @@ def _renewal(spec: DataSourceSpec, secrets: Secrets, namespace: str) -> Callable
     loop = asyncio.get_running_loop()
 
     def renew() -> Credentials:
-        reading = asyncio.run_coroutine_threadsafe(credentials_of(spec, secrets.anew(), namespace), loop)
+        reading = asyncio.run_coroutine_threadsafe(credentials_of(spec, secrets.unread(), namespace), loop)
         try:
             return reading.result(RENEWAL_SECONDS)
         except FutureTimeoutError as e:

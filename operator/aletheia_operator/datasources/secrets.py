@@ -28,7 +28,7 @@ class Secrets:
         self.values: set[str] = set()
         """Secret values that were returned: no message may contain them."""
 
-    def anew(self) -> "Secrets":
+    def unread(self) -> "Secrets":
         """Return the same Secrets with none of them read yet."""
         return Secrets(self._kubernetes, self._namespace, self._data_source)
 

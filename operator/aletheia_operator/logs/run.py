@@ -63,9 +63,9 @@ class RunCapture:
         self._parser.read_again()
         return self._parser.position
 
-    def read_anew(self) -> Position:
-        """See RunParser.read_anew."""
-        self._parser.read_anew()
+    def read_from_start(self) -> Position:
+        """See RunParser.read_from_start."""
+        self._parser.read_from_start()
         return self._parser.position
 
     def accept(self) -> Position:

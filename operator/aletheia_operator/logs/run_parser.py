@@ -45,7 +45,7 @@ class RunParser:
         """Begin a further read, from `position.since` on: lines that were parsed before are skipped."""
         self._progress.read_again()
 
-    def read_anew(self) -> None:
+    def read_from_start(self) -> None:
         """Begin a further read, from the window's start on: lines that were parsed before are skipped."""
         self._progress.read_again(from_beginning=True)
 

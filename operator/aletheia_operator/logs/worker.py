@@ -1,9 +1,9 @@
 """The worker process: reads requests from a socket, answers each, and ends when the socket is closed.
 
-Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `read_anew`, `accept`,
-`drop_node_message`, `end` and `drop`. Answers come in the same order: a Position, the RunResult of `end`, None, or the error of
-the request, which does not end other runs. A result's open file is sent over another socket, before the answer. The process'
-arguments are the file descriptors of both sockets.
+Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `read_from_start`,
+`accept`, `drop_node_message`, `end` and `drop`. Answers come in the same order: a Position, the RunResult of `end`, None, or
+the error of the request, which does not end other runs. A result's open file is sent over another socket, before the answer.
+The process' arguments are the file descriptors of both sockets.
 """
 
 import socket
@@ -35,7 +35,7 @@ class Runs:
                     return frame(None)
                 case "end":
                     return self._end(run)
-                case "feed" | "read_again" | "read_anew" | "accept" | "drop_node_message":
+                case "feed" | "read_again" | "read_from_start" | "accept" | "drop_node_message":
                     return frame(getattr(self._runs[run], operation)(*arguments))
             return frame(WorkerFault(f"no such operation: {operation}"))
         except OSError as e:

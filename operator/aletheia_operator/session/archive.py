@@ -188,7 +188,7 @@ def _is_there(directory: Path, manifest: Manifest, content: bytes) -> bool:
 def _state(manifest: Manifest) -> str:
     if manifest.expiration_time is not None:
         return "its data has expired"
-    return "sealed anew, or captured further" if manifest.finished else "its capture has not ended"
+    return "resealed, or captured further" if manifest.finished else "its capture has not ended"
 
 
 def _taken(session_id: str, holder: str) -> ArchiveError:

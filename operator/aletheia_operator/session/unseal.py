@@ -73,11 +73,11 @@ def replace_encryption(layout: SessionLayout, before: Manifest, encryption: Encr
     with locked(layout.session(session_id)):
         manifest = read_manifest(layout, session_id)
         if not manifest.finished:
-            raise PermissionError(f"{session_id} is not sealed anew: its capture has not ended; try again when it has")
+            raise PermissionError(f"{session_id} is not resealed: its capture has not ended; try again when it has")
         if manifest.expiration_time is not None:
-            raise PermissionError(f"{session_id} is not sealed anew: its data has expired and was removed")
+            raise PermissionError(f"{session_id} is not resealed: its data has expired and was removed")
         if manifest.encryption != before.encryption:
-            raise PermissionError(f"{session_id} was sealed anew by somebody else meanwhile: try again with the new key")
+            raise PermissionError(f"{session_id} was resealed by somebody else meanwhile: try again with the new key")
         changed = manifest.model_copy(update={"encryption": encryption})
         replace(layout.manifest(session_id), manifest_bytes(changed))
     return changed

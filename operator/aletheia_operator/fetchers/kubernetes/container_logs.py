@@ -127,7 +127,7 @@ class ContainerLogs:
             else:
                 return
         run_log.begin_again()
-        run_log.add_gap(GapReason.INTERNAL_ERROR, "the operator's log parser failed again and again over this log")
+        run_log.add_gap(GapReason.INTERNAL_ERROR, "the operator's log parser failed repeatedly over this log")
 
     def _source(self, run: Run) -> LogSource:
         return LogSource(self.kubernetes, self.path, run.container, run.previous)

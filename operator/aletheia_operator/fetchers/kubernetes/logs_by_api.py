@@ -122,7 +122,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
             break
         if step is NextStep.WAIT:
             await asyncio.sleep(waits.pop(0))
-        await log.call_parser("read_anew" if step is NextStep.READ_ALL_AGAIN else "read_again")
+        await log.call_parser("read_from_start" if step is NextStep.READ_ALL_AGAIN else "read_again")
         since = _since(log, from_beginning=step is NextStep.READ_ALL_AGAIN)
     await log.feed_fragment()
     if error is not None:

@@ -155,7 +155,7 @@ class RunLog:
             await self._feed(rest)
             await self._drain()
 
-    async def call_parser(self, operation: Literal["read_again", "read_anew", "accept", "drop_node_message"]) -> None:
+    async def call_parser(self, operation: Literal["read_again", "read_from_start", "accept", "drop_node_message"]) -> None:
         """Call the RunParser's method of this name, after all that was read."""
         with self._parser_errors():
             await (await self._open()).call(operation)

@@ -99,7 +99,7 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
     for count, taint in _TAINT.findall(message)[:2]:
         key = taint.partition(":")[0].strip()
         parts.append(f"taint {key} on {count} node{'' if count == '1' else 's'} is not tolerated")
-    return ("; ".join(parts) or one_line(message, MAX_WORDS) or "no reason is told"), depth
+    return ("; ".join(parts) or one_line(message, MAX_WORDS) or "the scheduler gives no reason"), depth
 
 
 def _other_reasons(message: str) -> list[str]:
