@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -123,6 +125,33 @@ def test_through_a_pipe(session: Path, tmp_path: Path) -> None:
     taken = [*command, "import", f"--root={tmp_path / 'laptop'}", "-"]
     subprocess.run(taken, input=export.stdout, check=True, capture_output=True)
     assert (tmp_path / "laptop/sessions" / session.name / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the operator's image sets it
+@pytest.mark.parametrize("missing", [1, 100])
+def test_a_full_disk_behind_standard_output_is_an_error(session: Path, tmp_path: Path, unbuffered: str, missing: int) -> None:
+    """Also if it takes a part of the last write: a cut file must not pass for a whole one."""
+    path = max((session / "data").rglob("*.json"), key=lambda path: path.stat().st_size)
+    room = path.stat().st_size - missing
+    assert room > 0
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    command = [sys.executable, "-B", "-m", "aletheia_operator.cli", "session", "cat", f"--root={tmp_path}", session.name]
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [*command, str(path.relative_to(session))],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=limit,
+            check=False,
+        )
+    assert (tmp_path / "out").read_bytes() == path.read_bytes()[:room]
+    assert done.returncode != 0
+    assert b"File too large" in done.stderr
 
 
 def test_log_content_is_inert(aletheia: Aletheia, tmp_path: Path) -> None:

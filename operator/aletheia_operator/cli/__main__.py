@@ -1,6 +1,8 @@
 """`aletheia`, `kubectl investigation`, also `python -m aletheia_operator.cli`. Exit codes: `errors.ExitCode`."""
 
+import io
 import sys
+from typing import TextIO
 
 import click
 
@@ -24,7 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def entry() -> None:
     """Run as a program: end the process with the exit code."""
+    sys.stdout = _buffered(sys.stdout)
     sys.exit(main())
+
+
+def _buffered(output: TextIO) -> TextIO:
+    """Return the output with a buffer, also if $PYTHONUNBUFFERED is set.
+
+    Without a buffer Python ignores it if a full disk takes only a part of a write: cut evidence would pass for whole.
+    """
+    raw = getattr(output, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        return output
+    return io.TextIOWrapper(io.BufferedWriter(raw), output.encoding, output.errors, line_buffering=True)
 
 
 if __name__ == "__main__":
