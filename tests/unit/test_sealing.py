@@ -3,6 +3,7 @@
 import base64
 import errno
 import json
+import os
 import shutil
 import subprocess
 from itertools import chain
@@ -17,7 +18,7 @@ from aletheia_operator.session import SessionBusy, SessionLayout, age, seal
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
 from aletheia_operator.session.retention import expire
-from aletheia_operator.session.unseal import decrypt_artifact, decrypt_session, replace_encryption
+from aletheia_operator.session.unseal import decrypt_artifact, decrypt_session, open_key, replace_encryption
 from aletheia_operator.session.verify import verify
 from tests.cluster import programs
 from tests.support.captures import NOW, Memory, capture
@@ -245,6 +246,33 @@ def test_a_decryption_that_was_broken_off_is_not_overwritten(tmp_path: Path) -> 
         decrypt_session(tmp_path, capture(tmp_path, Memory(ANSWERS)).manifest, "", tmp_path / "plain")
     assert (caught.value.errno, caught.value.filename) == (errno.EEXIST, str(tmp_path / "plain.part"))
     assert list((tmp_path / "plain.part").iterdir()) == []
+
+
+def test_a_decrypted_folder_appears_when_all_of_it_is_on_the_disk(
+    key: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file and folder is synced before the folder gets its name: a full volume may refuse the bytes only then."""
+    file, public = key
+    snapshot = capture(tmp_path / "root", Memory(ANSWERS), to_recipients(public))
+    assert snapshot.manifest.encryption is not None
+    secret = open_key(snapshot.manifest.encryption, password=None, identities=age.parse_identities(file.read_text()))
+    synced: set[int] = set()
+    fsync, rename = os.fsync, os.rename
+    before: list[set[int]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (fsync(descriptor), synced.add(os.fstat(descriptor).st_ino)))
+    monkeypatch.setattr(os, "rename", lambda old, new: (rename(old, new), before.append(set(synced))))
+    target = tmp_path / "plain"
+    decrypt_session(Path(snapshot.path), snapshot.manifest, secret, target)
+    assert {path.stat().st_ino for path in [target, *target.rglob("*")]} <= before[-1]
+    assert tmp_path.stat().st_ino in synced - before[-1]
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="quota"):
+        decrypt_session(Path(snapshot.path), snapshot.manifest, secret, tmp_path / "other")
+    assert not [*tmp_path.glob("other*")]
 
 
 def test_a_link_in_place_of_a_sealed_file_is_not_followed(key: tuple[Path, str], tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def make_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
+def sync_tree(path: Path) -> None:
+    """Sync a directory and all directories below. Raises OSError, also if one cannot be listed."""
+    for directory, _, _ in os.walk(path, onerror=_raise):
+        sync_directory(Path(directory))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

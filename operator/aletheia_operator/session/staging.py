@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aletheia_operator.session.files import TEMPORARY_SUFFIX, make_directory, sync_directory
+from aletheia_operator.session.files import TEMPORARY_SUFFIX, make_directory, sync_directory, sync_tree
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy, lock_directory, unlock
 
@@ -40,8 +40,7 @@ def staging(layout: SessionLayout, name: str) -> Iterator[Path]:
 
 def publish(path: Path, target: Path) -> bool:
     """Move a staged directory to `target`. Returns False if something is there already."""
-    for directory, _, _ in os.walk(path):
-        sync_directory(Path(directory))
+    sync_tree(path)
     try:
         os.rename(path, target)  # fails if a session is there already
     except OSError as e:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aletheia_operator.session import age
-from aletheia_operator.session.files import make_directory, open_new, replace
+from aletheia_operator.session.files import make_directory, open_new, replace, sync_directory, sync_tree
 from aletheia_operator.session.layout import MANIFEST, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -56,8 +56,12 @@ def decrypt_session(directory: Path, manifest: Manifest, key: str, target: Path)
             make_directory(path.parent)
             with os.fdopen(open_new(path), "wb") as file:
                 decrypt_artifact(directory, artifact, key, file.write)
+                file.flush()
+                os.fsync(file.fileno())
         replace(made / MANIFEST, (directory / MANIFEST).read_bytes())
+        sync_tree(made)
         os.rename(made, target)
+        sync_directory(target.parent)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
