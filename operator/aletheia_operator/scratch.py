@@ -8,6 +8,7 @@ import uuid
 import weakref
 from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -136,7 +137,8 @@ class Scratch:
         with self._lock:
             descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with suppress(OSError):  # the file is gone anyway; the next ones must be closed, and the session unlocked
+                os.close(descriptor)
         if self.owner is not None:
             self.owner.forget(self)
 

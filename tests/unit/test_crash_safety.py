@@ -1,7 +1,9 @@
 """A capture that dies, or has a failing disk, at each system call in turn: no evidence is lost, doubled or incomplete."""
 
+import errno
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -140,6 +142,37 @@ def test_the_disk_fails_at_every_step(kind: str, undisturbed: dict[str, bytes], 
         if not fault.met:
             break
     assert 60 < at < MOST_STEPS
+
+
+def test_closing_fails_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network volume may report a failed write when the file is closed: the session verifies, lost data is a gap."""
+    close = os.close
+    for at in count(1):
+        root = tmp_path / str(at)
+        closed: list[int] = []
+
+        def failing(descriptor: int, at: int = at, closed: list[int] = closed) -> None:
+            close(descriptor)
+            closed.append(descriptor)
+            if len(closed) == at:
+                raise OSError(errno.EIO, "Input/output error")
+
+        snapshot = None
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "close", failing)
+            for _ in range(2):  # as the supervisor does
+                with suppress(OSError):
+                    snapshot = capture(root, Memory(ANSWERS, KUBERNETES))
+                    break
+        assert snapshot is not None, at
+        remove_leftovers(SessionLayout(root))
+        assert verify(session_in(root)).intact, at
+        manifest = snapshot.manifest
+        assert {gap.reason for gap in manifest.gaps} <= {"SaveFailed"}
+        assert len(manifest.artifacts) + len(manifest.gaps) == len(ANSWERS) + len(MADE), at
+        if len(closed) < at:
+            break
+    assert 40 < at < MOST_STEPS
 
 
 def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """Scratch files belong to the task that made them: they are closed with it in any case, and counted until then."""
 
+import errno
 import os
 import pickle
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
 from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.frames import HEADER, content
 from aletheia_operator.logs.pool import Parsers
-from aletheia_operator.logs.run import RunOrder
+from aletheia_operator.logs.run import RunOrder, RunResult
+from aletheia_operator.logs.worker import Runs
 from aletheia_operator.scratch import Scratch, Scratches, Stored
 from aletheia_operator.session import EntryBuffer
 from aletheia_operator.text.batches import SEPARATOR, Encoded
@@ -114,6 +118,51 @@ def test_what_comes_back_from_another_process_has_its_owner_again(tmp_path: Path
     assert (back.get(0), back.owner, owner.size_bytes) == (b"content", owner, back.size_bytes)
     owner.close()
     assert open_files(tmp_path) == 0
+
+
+def test_an_error_at_closing_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other files of the owner are closed too."""
+    close = os.close
+
+    def failing(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    owner = Scratches(tmp_path, False)
+    for scratch in (owner(), owner()):
+        scratch.put(b"content")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", failing)
+        owner.close()
+    assert (open_files(tmp_path), owner.size_bytes) == (0, 0)
+
+
+def test_an_error_at_closing_gives_no_run_the_file_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has sent the file when it closes its own copy: then the answer must follow."""
+    close, fail = os.close, [True]
+
+    def failing(descriptor: int) -> None:
+        close(descriptor)
+        if fail and fail.pop():
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    settings = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
+    line = b"2026-11-22T11:30:00.%09dZ run %d " + b"words " * 2000 + b"\n"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        runs = Runs(theirs)
+        for run in (1, 2):
+            runs.answer("open", run, RunOrder(settings, Scratch(tmp_path, False), 1_500_000, 100))
+            runs.answer("feed", run, b"".join(line % (number, run) for number in range(50)))
+            monkeypatch.setattr(os, "close", failing if run == 1 else close)
+            answer = runs.answer("end", run)
+            result = content(answer[HEADER.size :])
+            assert isinstance(result, RunResult)
+            _, (descriptor,), _, _ = socket.recv_fds(ours, 1, 1)
+            result.spool.file.take(descriptor)
+            result.spool.finish(1_500_000)
+            assert all(b"run %d" % run in block.block for block in result.spool.blocks())
+            result.spool.close()
 
 
 def test_what_comes_back_too_late_is_closed(tmp_path: Path) -> None:

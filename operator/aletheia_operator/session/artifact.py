@@ -151,19 +151,20 @@ def write_file(
 
     descriptor = open_new(new)
     try:
-        check(descriptor)
-        if seal is None:
-            for chunk in plain:
-                write(chunk)
-        else:
-            seal.encrypt(plain, write)
-        os.fsync(descriptor)
+        try:
+            check(descriptor)
+            if seal is None:
+                for chunk in plain:
+                    write(chunk)
+            else:
+                seal.encrypt(plain, write)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except BaseException:
         with suppress(OSError):
             new.unlink()
         raise
-    finally:
-        os.close(descriptor)
     return size, digest.hexdigest()
 
 
