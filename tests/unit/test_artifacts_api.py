@@ -191,6 +191,23 @@ async def test_a_file_that_is_cut_while_it_is_sent_breaks_the_connection(api: Ap
         await api.get(f"{sessions()}/payments/files/{path}")
 
 
+async def test_an_error_while_a_file_is_sent_breaks_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not answered: an error response would be a part of the file."""
+    session = await session_of(api)
+    path = max(listed(session), key=lambda path: listed(session)[path]["sizeBytes"])
+    size, read = (session / path).stat().st_size, FilePart.read
+    monkeypatch.setattr(app, "BLOCK_BYTES", size - 50)  # fewer bytes are left than an error response has
+
+    def failing_at_the_second(part: FilePart, offset: int, size: int) -> bytes:
+        if offset:
+            raise OSError(5, "Input/output error")
+        return read(part, offset, size)
+
+    monkeypatch.setattr(FilePart, "read", failing_at_the_second)
+    with pytest.raises(aiohttp.ClientError):
+        await api.get(f"{sessions()}/payments/files/{path}")
+
+
 async def test_table_for_kubectl(api: Api) -> None:
     """`kubectl get` is answered with a table; the headline is a column for `-o wide`."""
     session = await session_of(api)

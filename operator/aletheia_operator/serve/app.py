@@ -224,12 +224,12 @@ async def _send_rest(
                 break
             block = await asyncio.to_thread(content.read, at, min(end - at, BLOCK_BYTES))
         await response.write_eof()
-    except Unavailable as e:
-        log.warning("a download was interrupted: %s", e)
-        if request.transport is not None:
-            request.transport.abort()
     except (ConnectionError, TimeoutError):  # the caller closed the connection, or does not read
         note.broken = True
+        if request.transport is not None:
+            request.transport.abort()
+    except (Unavailable, OSError) as e:  # an error response now would become part of the body
+        log.warning("a download was interrupted: %s", e)
         if request.transport is not None:
             request.transport.abort()
 
