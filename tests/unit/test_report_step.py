@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.cli import opening
 from aletheia_operator.cli.__main__ import main
+from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.reader import FolderFiles, SessionReader
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.investigate.report_step import SUMMARY
@@ -123,3 +126,16 @@ async def test_expiry_removes_the_report(tmp_path: Path) -> None:
         expire(SessionLayout(tmp_path), snapshot.manifest.session_id, NOW)
         assert files(snapshot) == {"manifest.json"}
         assert verify(Path(snapshot.path)).missing == ()
+
+
+async def test_a_stored_report_is_shown_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is too large for memory is not cut."""
+    snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
+    reader = SessionReader(snapshot.manifest, "", FolderFiles(Path(snapshot.path)))
+    whole = opening.html(reader)
+    assert whole.rstrip().endswith(b"</html>")
+    monkeypatch.setattr(opening, "MAX_REPORT_BYTES", len(whole))
+    assert opening.html(reader) == whole
+    monkeypatch.setattr(opening, "MAX_REPORT_BYTES", len(whole) - 1)
+    with pytest.raises(Refused, match="larger than"):
+        opening.html(reader)

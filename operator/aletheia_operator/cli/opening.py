@@ -60,7 +60,10 @@ def html(reader: SessionReader) -> bytes:
     artifact = reader.artifact(REPORT)
     if artifact is not None:
         with reader.open(REPORT) as file:
-            return file.read(MAX_REPORT_BYTES)
+            content = file.read(MAX_REPORT_BYTES + 1)
+        if len(content) > MAX_REPORT_BYTES:
+            raise Refused(f"the report is larger than {readable_size(MAX_REPORT_BYTES)}: fetch the session to read it")
+        return content
     from aletheia_operator.report import html_report
 
     return html_report(_source(reader))
