@@ -259,8 +259,17 @@ def test_a_decrypted_folder_appears_when_all_of_it_is_on_the_disk(
     synced: set[int] = set()
     fsync, rename = os.fsync, os.rename
     before: list[set[int]] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (fsync(descriptor), synced.add(os.fstat(descriptor).st_ino)))
-    monkeypatch.setattr(os, "rename", lambda old, new: (rename(old, new), before.append(set(synced))))
+
+    def watched_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def watched_rename(old: Path, new: Path) -> None:
+        rename(old, new)
+        before.append(set(synced))
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
     target = tmp_path / "plain"
     decrypt_session(Path(snapshot.path), snapshot.manifest, secret, target)
     assert {path.stat().st_ino for path in [target, *target.rglob("*")]} <= before[-1]
