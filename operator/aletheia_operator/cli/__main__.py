@@ -1,8 +1,9 @@
 """`aletheia`, `kubectl investigation`, also `python -m aletheia_operator.cli`. Exit codes: `errors.ExitCode`."""
 
 import io
+import signal
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -25,9 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def entry() -> None:
-    """Run as a program: end the process with the exit code."""
+    """Run as a program: end the process with the exit code.
+
+    SIGTERM and SIGHUP end it like an error: `kubectl proxy` is stopped, and incomplete plain files are removed.
+    """
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # Windows has no SIGHUP
+        if signal.getsignal(number) == signal.SIG_DFL:  # else nohup, or the caller, wants it ignored
+            signal.signal(number, _ended)
     sys.stdout = _buffered(sys.stdout)
     sys.exit(main())
+
+
+def _ended(number: int, frame: Any) -> None:
+    sys.exit(128 + number)
 
 
 def _buffered(output: TextIO) -> TextIO:
