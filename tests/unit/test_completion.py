@@ -14,7 +14,7 @@ KUBECTL = """#!{python}
 import sys
 if "--context=slow" in sys.argv:
     sys.exit(1)
-print("payments-500s\\nINC-7F3A\\nother-one\\n\\n\\x1b[31mred")
+print("payments-500s\\nINC-7F3A\\nother-one\\n\\n\\x1b[31mred\\n$(reboot)\\n`id`\\n--all\\na b")
 if "--namespace=bank" in sys.argv:
     print("till")
 """
@@ -42,7 +42,7 @@ def test_commands_and_options() -> None:
 
 
 def test_names(kubectl: None) -> None:
-    """Names and session ids of the given namespace, without control characters. There are none if kubectl fails."""
+    """Names and session ids of the given namespace, none that a shell interprets. There are none if kubectl fails."""
     assert values(["describe"], "") == ["payments-500s", "INC-7F3A", "other-one"]
     assert values(["wait"], "pay") == ["payments-500s"]
     assert values(["describe", "-n", "bank"], "t") == ["till"]

@@ -19,6 +19,7 @@ from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.names import investigation_names
 from aletheia_operator.cli.reference import Reference, parsed
 from aletheia_operator.text.display import for_terminal
+from aletheia_operator.text.yaml_text import yaml_text
 
 RESOURCE = "investigations.aletheia.dev"
 EXIT_CODES = {
@@ -157,7 +158,7 @@ def explained(error: ApiError, namespace: str | None) -> Refused:
 def print_objects(cluster: Cluster, output: str, namespace: str | None, names: Sequence[str] = ()) -> int:
     """Print Investigations as kubectl does, in one of its formats. `namespace` None: of all namespaces."""
     where = ["--all-namespaces"] if namespace is None else ["-n", namespace]
-    command = ["kubectl", *cluster.flags, "get", RESOURCE, *names, *where, f"--output={output}"]
+    command = ["kubectl", *cluster.flags, "get", RESOURCE, *where, f"--output={output}", "--", *names]
     sys.stdout.flush()
     try:
         return ExitCode.OK if subprocess.run(command, check=False).returncode == 0 else ExitCode.ERROR  # noqa: S603
@@ -171,9 +172,7 @@ def printed(resource: dict[str, Any], output: str) -> str:
         return f"investigation.aletheia.dev/{resource['metadata']['name']}\n"
     if output == "json":
         return json.dumps(resource, indent=4) + "\n"
-    import yaml
-
-    return str(yaml.safe_dump(resource, sort_keys=False, allow_unicode=False))
+    return yaml_text(resource)
 
 
 def time_of(text: object) -> datetime | None:

@@ -1,11 +1,14 @@
 """Suggests names of Investigations and ids of sessions, for the completion of arguments."""
 
+import re
 import subprocess
 from typing import Any
 
 import click
 
 COMPLETION_SECONDS = 3
+_NAME = re.compile(r"[A-Za-z0-9][-.A-Za-z0-9]*")
+"""Names that mean nothing to a shell."""
 _FIELDS = "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{.status.session.id}{'\\n'}{end}"
 
 
@@ -24,5 +27,5 @@ def investigation_names(context: click.Context, parameter: click.Parameter, inco
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMPLETION_SECONDS, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return []
-    found = [line for line in done.stdout.splitlines() if line.isascii() and line.isprintable() and line.startswith(rest)]
-    return [f"{prefix}{slash}{name}" for name in dict.fromkeys(found) if name]
+    found = [line for line in done.stdout.splitlines() if _NAME.fullmatch(line) and line.startswith(rest)]
+    return [f"{prefix}{slash}{name}" for name in dict.fromkeys(found)]

@@ -1,5 +1,6 @@
 """Checks rights with the API server, and makes the commands with which an admin grants them."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +37,8 @@ class Rights:
     def binding(self, role: str) -> str:
         """Return the command with which an admin grants this user a role of the chart."""
         namespace = self.cluster.namespace
-        return (
-            f"kubectl create rolebinding aletheia-{role} -n {namespace} --clusterrole={self._role(role)} --user={self._user()}"
-        )
+        user = shlex.quote(self._user())
+        return f"kubectl create rolebinding aletheia-{role} -n {namespace} --clusterrole={self._role(role)} --user={user}"
 
     def impersonation(self, account: str) -> str:
         """Return the command with which an admin lets this user name a ServiceAccount."""

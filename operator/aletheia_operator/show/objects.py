@@ -5,6 +5,7 @@ from typing import Any
 
 from aletheia_operator.report.quotes import UNTOLD, quote
 from aletheia_operator.show.layout import Block, Column, Span, Table
+from aletheia_operator.text.yaml_text import yaml_text
 
 Entry = Mapping[str, Any]
 Numbered = tuple[str, int, Entry]
@@ -52,6 +53,4 @@ def _is_normal(part: str) -> bool:
 
 def as_yaml(entry: Entry) -> str:
     """Return an object as YAML. Hidden characters are escaped."""
-    import yaml
-
-    return "---\n" + str(yaml.safe_dump(dict(entry), sort_keys=False, allow_unicode=False, width=100))
+    return "---\n" + yaml_text(dict(entry))
