@@ -56,6 +56,7 @@ HOSTILE: list[tuple[str, Change, str]] = [
     ("an unknown key of an artifact", lambda m: m["artifacts"][0].update(run=1), "artifacts.0.run"),
     ("a list for the whole of artifacts", lambda m: m.update(artifacts={}), "artifacts"),
     ("a number for a session", lambda m: m.update(sessionId=7), "sessionId"),
+    ("a session that leads elsewhere", lambda m: m.update(sessionId="../../profile"), "as its session"),
     ("no phase", lambda m: m.pop("phase"), "phase"),
     ("a size past 64 bits", lambda m: m["artifacts"][0].update(sizeBytes=10**30), "past 2^63"),
     ("a count below zero", lambda m: m["artifacts"][0].update(count=-1), "below zero"),

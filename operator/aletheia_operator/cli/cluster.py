@@ -15,6 +15,7 @@ from aletheia_operator.cli.options import Options, kubectl_flags
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 PAGE = 500
+MAX_PAGES = 2000
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -56,12 +57,13 @@ class Cluster:
         """Return all objects of a collection. Raises ApiError, Refused."""
         found: list[dict[str, Any]] = []
         token = ""
-        while True:
+        for _ in range(MAX_PAGES):
             page = self.get(path, limit=str(PAGE), **query, **({"continue": token} if token else {}))
             found += page.get("items") or []
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return found
+        raise Refused(f"the server's list does not end after {MAX_PAGES} pages")
 
     def create(self, path: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
         return self._send("POST", path + (f"?{urlencode(query)}" if query else ""), body)
@@ -117,7 +119,7 @@ def _error(status: int, text: bytes) -> ApiError:
     try:
         answer = json.loads(text)
         return ApiError(status, str(answer.get("reason") or ""), str(answer["message"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         words = text[:500].decode(errors="replace").strip()
         if status >= 500 and "dial tcp" in words:
             return ApiError(status, "", f"kubectl does not reach the cluster: {words}")
@@ -127,7 +129,7 @@ def _error(status: int, text: bytes) -> ApiError:
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise Refused(f"the server's answer is no JSON: {e}") from e
     if not isinstance(found, dict):
         raise Refused("the server's answer is no object")

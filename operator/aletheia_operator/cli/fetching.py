@@ -22,10 +22,14 @@ from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.archive import Imported, import_session, move_directory
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import MANIFEST
+from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.staging import discard_tree
 from aletheia_operator.session.unseal import decrypt_session
 from aletheia_operator.text.sizes import readable_size
+
+TAR_BYTES = 64 * 1024
+"""More than an archive has for each file besides its content: headers, padding, and a part of its end."""
 
 
 def fetch(options: Options) -> int:
@@ -57,8 +61,11 @@ def _fetch_by_exec(cluster: Cluster, reference: Reference, layout: SessionLayout
     found = session_by_exec(cluster, reference, why)
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=layout.root) as file:
+        most = found.manifest.size_bytes + MAX_MANIFEST_BYTES + TAR_BYTES * (len(found.manifest.artifacts) + 2)
         for block in found.pod.stream("export", found.manifest.session_id):
             file.write(block)
+            if file.tell() > most:
+                raise Refused(f"{found.pod.namespace}/{found.pod.name} sends more than the manifest says")
         file.seek(0)
         return import_session(layout, file, None)
 

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from aletheia_operator.report import Source
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
+HARMLESS = (
+    b'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
+    b" style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
+)
+"""Before a report in the browser: the maker of the session may have put scripts into the stored one."""
 READ_SECONDS = 60.0
 """Processor time for reading each part of a session, which may be streamed from the cluster."""
 
@@ -32,7 +37,7 @@ def open_report(options: Options) -> int:
     with open_session(options) as reader:
         content, session_id = html(reader), reader.session_id
     path = _private_file(session_id)
-    replace(path, content, 0o600)
+    replace(path, HARMLESS + content, 0o600)
     if options.browser and _has_display() and webbrowser.open(path.as_uri()):
         say(f"the report of {session_id} is open in the browser; the file is {path}")
     else:
@@ -93,7 +98,7 @@ def _private_file(session_id: str) -> Path:
         os.chmod(cache, 0o700)
     except OSError:
         cache = Path(tempfile.mkdtemp(prefix="aletheia-"))
-    return cache / f"{session_id}.html"
+    return cache.absolute() / f"{session_id}.html"
 
 
 def _has_display() -> bool:

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.session.manifest import Artifact, Manifest
-from aletheia_operator.session.manifest_file import Unreadable, parse_manifest
+from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest
 
 SELECTOR = "app.kubernetes.io/part-of=aletheia,app.kubernetes.io/component=operator"
 CONTAINER = "operator"
@@ -27,18 +28,31 @@ class OperatorPod:
     name: str
 
     def run(self, *arguments: str) -> bytes:
-        """Run the command line in the pod, and return its output. Raises Refused, with its error message."""
+        """Run the command line in the pod, and return its output: at most a manifest. Raises Refused with its error."""
         with tempfile.TemporaryFile() as errors:
             try:
-                done = subprocess.run(  # noqa: S603 - the flags are the user's own
-                    self._command(arguments), stdout=subprocess.PIPE, stderr=errors, timeout=FIND_SECONDS, check=False
-                )
-            except (OSError, subprocess.TimeoutExpired) as e:
+                process = subprocess.Popen(self._command(arguments), stdout=subprocess.PIPE, stderr=errors)  # noqa: S603
+            except OSError as e:
                 raise Refused(f"kubectl exec: {e}") from e
-            if done.returncode:
-                errors.seek(0)
-                raise Refused(_error_line(errors.read(4000)))
-            return done.stdout
+            timer = threading.Timer(FIND_SECONDS, process.kill)
+            timer.start()
+            try:
+                assert process.stdout is not None
+                with process.stdout as output:
+                    found = output.read(MAX_MANIFEST_BYTES + 1)
+                if len(found) > MAX_MANIFEST_BYTES:
+                    raise Refused(f"{self.namespace}/{self.name} sends more than {MAX_MANIFEST_BYTES} bytes")
+                status = process.wait()
+                if not timer.is_alive():
+                    raise Refused(f"kubectl exec: there was no whole answer within {FIND_SECONDS} s")
+                if status:
+                    errors.seek(0)
+                    raise Refused(_error_line(errors.read(4000)))
+                return found
+            finally:
+                timer.cancel()
+                process.kill()
+                process.wait()
 
     def stream(self, *arguments: str) -> Iterator[bytes]:
         """Run the command line in the pod, and yield its output as it comes. Raises Refused."""
@@ -74,7 +88,7 @@ class PodSession:
 
 
 def operator_pod(flags: Sequence[str]) -> OperatorPod:
-    """Find a running pod of the operator. Raises Refused if none runs, or the user may not list pods."""
+    """Find a running pod of the operator. Raises Refused if none or not only one runs, or the user may not list pods."""
     command = ["kubectl", *flags, "get", "pods", "--all-namespaces", f"--selector={SELECTOR}", "--output=json"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=FIND_SECONDS, check=False)  # noqa: S603
@@ -82,10 +96,16 @@ def operator_pod(flags: Sequence[str]) -> OperatorPod:
         raise Refused(f"kubectl get pods: {e}") from e
     if done.returncode:
         raise Refused(_error_line(done.stderr))
-    for pod in json.loads(done.stdout)["items"]:
-        if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
-            return OperatorPod(flags, pod["metadata"]["namespace"], pod["metadata"]["name"])
-    raise Refused(f"no pod of the operator runs (kubectl get pods -A -l {SELECTOR})")
+    found = [
+        OperatorPod(flags, pod["metadata"]["namespace"], pod["metadata"]["name"])
+        for pod in json.loads(done.stdout)["items"]
+        if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
+    if not found:
+        raise Refused(f"no pod of the operator runs (kubectl get pods -A -l {SELECTOR})")
+    if len(namespaces := sorted({pod.namespace for pod in found})) > 1:  # one of them may be a tenant's
+        raise Refused(f"pods with the operator's labels run in {', '.join(namespaces)}: only one of them can be the operator's")
+    return found[0]
 
 
 def session_of(pod: OperatorPod, name: str) -> PodSession:

@@ -11,11 +11,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.session import age
+from aletheia_operator.session.files import open_below
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.unseal import plain_path
 
@@ -40,7 +42,7 @@ class FolderFiles:
     directory: Path
 
     def open(self, artifact: Artifact) -> BinaryIO:
-        return os.fdopen(os.open(self.directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+        return os.fdopen(open_below(self.directory, artifact.path), "rb")
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,18 @@ class SessionReader:
     def session_id(self) -> str:
         return self.manifest.session_id
 
+    @cached_property
+    def _artifacts(self) -> dict[str, Artifact]:
+        """The artifacts by both of their paths. The first of a path counts."""
+        found: dict[str, Artifact] = {}
+        for artifact in self.manifest.artifacts:
+            found.setdefault(artifact.path, artifact)
+            found.setdefault(plain_path(artifact), artifact)
+        return found
+
     def artifact(self, path: str) -> Artifact | None:
         """Return the artifact at a path; None if there is none."""
-        return next((artifact for artifact in self.manifest.artifacts if path in (artifact.path, plain_path(artifact))), None)
+        return self._artifacts.get(path)
 
     def open(self, path: str) -> BinaryIO:
         """Open an artifact's plain content for reading, seekable. Raises Refused, OSError, AgeError."""
@@ -151,6 +162,8 @@ class _Stream(io.RawIOBase):
         if self._running is None:
             self._running = self._open(self._artifact, self._at)
         self._rest = next(self._running, b"")
+        if self._at + len(self._rest) > self._artifact.size_bytes:
+            raise Refused(f"{self._artifact.path}: more is sent than the manifest says")
         if self._digest is not None:
             self._digest.update(self._rest)
         if self._rest:

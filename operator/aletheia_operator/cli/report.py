@@ -34,7 +34,7 @@ def run(options: Options) -> int:
         with os.fdopen(os.dup(1), "wb") as out:
             out.write(text)
         return 0
-    replace(options.file, text)
+    replace(options.file, text, 0o600)
     about = {"session": manifest.session_id, "path": str(options.file), "sizeBytes": len(text)}
     return report(options, f"the report of {manifest.session_id} is in {options.file}", about)
 

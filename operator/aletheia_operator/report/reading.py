@@ -4,6 +4,7 @@ An artifact has one entry on each line (`session.artifact`). Lines are counted i
 no call holds the interpreter's lock for long.
 """
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import orjson
 
 from aletheia_operator.session.artifact import HEAD_LINES, entry_lines, metadata_of
+from aletheia_operator.session.files import open_below
 
 BLOCK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 512 * 1024
@@ -39,7 +41,7 @@ class PlainFiles:
     directory: Path
 
     def open(self, path: str) -> BinaryIO:
-        return (self.directory / path).open("rb")
+        return os.fdopen(open_below(self.directory, path), "rb")
 
 
 class NoFiles:

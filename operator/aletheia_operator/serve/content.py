@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aletheia_operator.serve.catalog import Contents, ListedFile
 from aletheia_operator.session.archive import archive_parts
+from aletheia_operator.session.files import open_below
 from aletheia_operator.session.layout import MANIFEST
 from aletheia_operator.session.manifest_file import read_session
 
@@ -107,21 +108,6 @@ def archive_content(contents: Contents) -> Content:
         for part in archive_parts(*read_session(contents.directory))
     )
     return Content(_without_empty(parts), f"{contents.manifest_sha256}.tar", "application/x-tar", f"{contents.session_id}.tar")
-
-
-def open_below(directory: Path, path: str) -> int:
-    """Open a file for reading, by a relative path, without following a link at any step. Raises OSError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    *folders, name = path.split("/")
-    at = os.open(directory, flags | os.O_DIRECTORY)
-    try:
-        for folder in folders:
-            below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = below
-        return os.open(name, flags, dir_fd=at)
-    finally:
-        os.close(at)
 
 
 def _without_empty(parts: Iterable[FilePart | BytesPart]) -> tuple[FilePart | BytesPart, ...]:

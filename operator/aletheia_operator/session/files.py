@@ -39,6 +39,21 @@ def replace(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
         raise
 
 
+def open_below(directory: Path, path: str) -> int:
+    """Open a file for reading, by a relative path, without following a link at any step. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    *folders, name = path.split("/")
+    at = os.open(directory, flags | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+        return os.open(name, flags, dir_fd=at)
+    finally:
+        os.close(at)
+
+
 def make_directory(path: Path) -> None:
     """Make a directory and its parents, and sync each: a file that is renamed into it must not survive without it."""
     if path.is_dir():

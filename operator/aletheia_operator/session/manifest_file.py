@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from aletheia_operator.session.layout import CATEGORIES, MANIFEST, REPORT, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
+from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.seal import SEALED_SUFFIX
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
@@ -172,6 +173,8 @@ def _fault_of_json(content: bytes) -> str:
 
 def _fault(manifest: Manifest) -> str:
     """Return what is wrong with the values of a manifest; '' if nothing is. The types are checked already."""
+    if not is_session_id(manifest.session_id):
+        return f"names {manifest.session_id[:100]!a} as its session"
     owner = manifest.investigation
     for name, value in (("namespace", owner.namespace), ("name", owner.name), ("uid", owner.uid)):
         if not _OWNER.fullmatch(value):
