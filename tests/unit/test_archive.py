@@ -352,7 +352,7 @@ def _fifo(path: Path) -> None:
 FOLDERS: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("no manifest", "manifest.json", Path.unlink, "manifest.json cannot be read"),
     ("a manifest that is a link", "manifest.json", _link, "manifest.json cannot be read"),
-    ("an id upwards", "manifest.json", lambda p: _replace(p, b'"INC-', b'"../INC-'), "names no session"),
+    ("an id upwards", "manifest.json", lambda p: _replace(p, b'"INC-', b'"../INC-'), "as its session"),
     (
         "a capture that has not ended",
         "manifest.json",

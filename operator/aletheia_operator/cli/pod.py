@@ -104,7 +104,9 @@ def operator_pod(flags: Sequence[str]) -> OperatorPod:
     if not found:
         raise Refused(f"no pod of the operator runs (kubectl get pods -A -l {SELECTOR})")
     if len(namespaces := sorted({pod.namespace for pod in found})) > 1:  # one of them may be a tenant's
-        raise Refused(f"pods with the operator's labels run in {', '.join(namespaces)}: use  with the one you trust")
+        raise Refused(
+            f"pods with the operator's labels are in {', '.join(namespaces)}: use `kubectl exec` with the one you trust"
+        )
     return found[0]
 
 

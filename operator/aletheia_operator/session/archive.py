@@ -137,8 +137,6 @@ def _manifest_of(directory: Path) -> tuple[Manifest, bytes]:
         manifest, content = read_copy(directory)
     except Unreadable as e:
         raise ArchiveError(str(e)) from e
-    if not is_session_id(manifest.session_id):
-        raise ArchiveError("its manifest names no session")
     return _checked_manifest(content, manifest.session_id), content
 
 
