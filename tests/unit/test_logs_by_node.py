@@ -16,7 +16,7 @@ from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.kubernetes import logs_by_node
 from aletheia_operator.fetchers.kubernetes.logs import MIRROR, KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
-from tests.unit.fakes import Content, FakeKubelet, InlineParsers, entries_of, make_pod, make_sources
+from tests.unit.fakes import Content, FakeKubernetesLogs, InlineParsers, entries_of, make_pod, make_sources
 
 POD = "/api/v1/namespaces/shop/pods/web-0"
 NODE = "/api/v1/nodes/node-1"
@@ -103,7 +103,7 @@ async def fetch(
     pod = make_pod(app=state)
     pod["metadata"]["annotations"] = annotations or {}
 
-    class Api(FakeKubelet):
+    class Api(FakeKubernetesLogs):
         async def may(self, attributes: Mapping[str, str]) -> bool:
             if reviews is not None:
                 reviews.append(attributes)

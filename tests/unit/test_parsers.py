@@ -11,10 +11,11 @@ import pytest
 
 import aletheia_operator
 from aletheia_operator.clients.fair_slots import FairSlots
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.pool import ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
-from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.run_settings import RunSettings
+from aletheia_operator.logs.run_spooler import RunSpooler
 from aletheia_operator.logs.worker_process import WorkerEnded
 from aletheia_operator.logs.worker_process import _environment as worker_environment
 from aletheia_operator.scratch import Scratches
@@ -39,10 +40,10 @@ def make_order(directory: Path, max_bytes: int = 2**30, encrypted: bool = False)
 
 def here(order: RunOrder) -> RunResult:
     """Parse BLOCKS in this process."""
-    capture = RunCapture(order)
+    spooler = RunSpooler(order)
     for block in BLOCKS:
-        capture.feed(block)
-    return capture.end()
+        spooler.feed(block)
+    return spooler.end()
 
 
 def kept(result: RunResult) -> bytes:
@@ -397,8 +398,8 @@ async def test_what_a_run_asks_of_its_worker(tmp_path: Path) -> None:
         await asyncio.sleep(0)
     assert worker.sent[3:] == [("end", 7, 0)]
     assert worker.turns.full("shop")
-    capture = RunCapture(make_order(tmp_path))
-    worker.answers[3].set_result(result := capture.end())
+    spooler = RunSpooler(make_order(tmp_path))
+    worker.answers[3].set_result(result := spooler.end())
     assert await ending is result
     assert (run.position, worker.runs, closed) == (result.position, set(), ["closed"])
     assert not worker.turns.full("shop")

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.logs import known_shapes
-from aletheia_operator.logs.entry_writer import EntryWriter, RunSettings
+from aletheia_operator.logs.entry_writer import EntryWriter
 from aletheia_operator.logs.framing import Form, Line
-from aletheia_operator.logs.marks import CONTEXT
+from aletheia_operator.logs.marks import CONTEXT, MARK, Parsed
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
 
@@ -164,7 +165,7 @@ def test_a_crash_is_one_error_and_its_trace_is_kept_with_it(text: str) -> None:
     block = "".join(f"{stamp(number)} {line}\n" for number, line in enumerate(lines)).encode()
     parsed = [parser.feed(block), parser.end_run()]
     entries = [entry for batch in parsed if batch.block for entry in json.loads(b"[" + batch.block + b"]")]
-    marks = [mark for batch in parsed for mark in array("H", batch.marks)]
+    marks = [mark for batch in parsed for mark in array(MARK, batch.marks)]
     assert [entry.get("level") for entry in entries if entry.get("level") in ("ERROR", "FATAL")] == [entries[0]["level"]]
     assert [entry["line"] for entry, mark in zip(entries, marks, strict=True) if "head" in entry and not mark & CONTEXT] == []
 
@@ -255,8 +256,13 @@ def test_lines_of_a_known_shape_become_what_they_are_alone(lines: list[str], dig
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(known_shapes, "MAX_SHAPES", 0)
         expected = [alone.feed(block), alone.end_run()]
-    assert [learning.feed(block), learning.end_run()] == expected, "entries and marks"
+    assert plain([learning.feed(block), learning.end_run()]) == plain(expected), "entries and marks"
     assert (learning.position, learning.count.summary()) == (alone.position, alone.count.summary())
+
+
+def plain(parsed: list[Parsed]) -> list[tuple[bytes, list[int]]]:
+    """Entries and marks, without the numbers of equal lines, which only lines of known shapes have."""
+    return [(part.block, [mark & 0xFFFF for mark in array(MARK, part.marks)]) for part in parsed]
 
 
 def at(number: int) -> str:
@@ -310,7 +316,7 @@ def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monke
             for parsed_block in blocks:
                 parser.read_again() if parsed_block == b"again" else parsed.append(parser.feed(parsed_block))
             parsed.append(parser.end_run())
-            found.append((parsed, parser.position, parser.count.summary()))
+            found.append((plain(parsed), parser.position, parser.count.summary()))
         assert found[0] == found[1]
     kept = [line for time, line in lines if START <= time <= END or time == NO_DAY]
     entries = entries_of(make_parser(form), block)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.spool import LAST_BYTES, LAST_LINES, Spool, share
 from aletheia_operator.scratch import Scratch, Stored
 from tests.unit.fakes import make_scratch

@@ -2,47 +2,21 @@
 
 import base64
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import orjson
 
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.forms.recognised import NOTHING
-from aletheia_operator.logs.framing import Form, Line, decode
+from aletheia_operator.logs.framing import Line, decode
 from aletheia_operator.logs.known_shapes import CODE_OF
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import MarkedEntries, Parsed, count_codes
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.stack_traces import Heads
-from aletheia_operator.redact import Level, Redactor
 from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS
 
 _dumps = orjson.dumps
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """Settings of a run's parser. Times: RFC 3339 UTC with nine digits. Lines outside of `start` and `end` are left out."""
-
-    container: str
-    run: int | None
-    previous: bool
-    start: str
-    end: str
-    max_line_bytes: int
-    form: Form = "api"
-    plain: bool = False
-    """Do not recognise levels, messages and fields."""
-    redactor: Redactor = field(default_factory=partial(Redactor, level=Level.OFF))
-    """Removes secrets from the lines. A copy in a worker process counts them from zero."""
-
-    @property
-    def head(self) -> dict[str, Any]:
-        """Return the members that every entry begins with, after its time."""
-        head: dict[str, Any] = {"container": self.container}
-        if self.run is not None:
-            head["run"] = self.run
-        return head | ({"previous": True} if self.previous else {})
 
 
 @dataclass
@@ -79,10 +53,10 @@ class EntryWriter:
             entry["partial"] = True
         if exact is not None:
             entry["line_base64"] = base64.b64encode(exact).decode()
-        belongs = False
+        belongs, alike = False, 0
         if formed and not (self.heads.language and self.heads.keeps(text)):
             serious = level in SERIOUS
-            self.heads.begin(key, serious, text if serious else "")
+            self.heads.begin(key, serious, text if serious else "", warns=level == "WARN")
         elif (head := self.heads.head_of(text, key, level)) is not None:
             entry["head"] = head
             belongs = self.heads.serious
@@ -95,8 +69,9 @@ class EntryWriter:
             entry["fields"] = fields
         entry["line"] = text
         if level in SERIOUS:
-            self.count.add_message(text if message is None else message)
-        self.out.add(_encode(entry), CODE_OF[level], belongs)
+            form = self.count.add_message(text if message is None else message)
+            alike = form if level == "ERROR" and whole and fields is None and exact is None else 0
+        self.out.add(_encode(entry), CODE_OF[level], belongs, alike)
 
     def add_untimed(self, text: str, exact: bytes | None) -> None:
         """Add a line that has no time."""

@@ -8,9 +8,12 @@ import orjson
 
 from aletheia_operator.logs.forms import shape_of
 from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Form, sort_key
+from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.text.batches import LEVEL_CODES
 
 MAX_SHAPES = 1000  # of a run: a usual log has few, a hostile log may have any number
+MAX_WARNINGS = 1000  # likewise
+LONGEST_WARNING = 500  # characters
 _ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
 ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
 """Makes lines of the same shape equal: every digit becomes 0, and what JSON escapes becomes NUL."""
@@ -63,3 +66,14 @@ class KnownShapes(dict[str, KnownShape]):
         inner = (slice(text_at + part.start, text_at + part.stop) for _, part in fields)
         outer = slice(stamp), slice(text_at + message_at, None), *inner, slice(text_at, None)
         self[beginning] = KnownShape(stamp, zeros, CODE_OF[level], pieces, itemgetter(*outer))
+
+
+class Warnings(dict[str, int]):
+    """Numbers of warnings by the whole line, with all digits alike."""
+
+    def number_of(self, shape: str) -> int:
+        """Return the number of a warning, above those of errors (`LevelCount.add_message`); 0 if there are too many."""
+        number = self.get(shape)
+        if number is None and len(self) < MAX_WARNINGS and len(shape) <= LONGEST_WARNING:
+            number = self[shape] = LevelCount.MAX_MESSAGES + 1 + len(self)
+        return number or 0

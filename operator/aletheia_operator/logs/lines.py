@@ -1,6 +1,6 @@
 """Cuts a stream of chunks into blocks of whole lines, large enough to parse at once."""
 
-BLOCK_BYTES = 128 * 1024  # larger blocks take memory for every run, and save no time
+BLOCK_BYTES = 64 * 1024  # larger blocks take memory for every run, and save no time
 STAMP_BYTES = 64  # room for the time and the stream before a line's text
 BEHIND_BYTES = 4096  # kept beyond the limit of a line, so that a secret that crosses the limit is recognised
 

@@ -11,14 +11,19 @@ from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, SERIOUS_CODE
 CONTEXT_LINES = 5  # lines before an error, and after it, that are kept with it
 CONTEXT = 8  # bit of a mark: near an error
 BUCKETS = 4096
-_LOW_BYTE = 0 if sys.byteorder == "little" else array("H").itemsize - 1
+MARK = "I"
+"""Type code of an array of marks."""
+ALIKE_BITS = 16  # bits of a mark below the number that equal lines share
+_LOW_BYTE = 0 if sys.byteorder == "little" else array(MARK).itemsize - 1
+_HIGH_HALF = 1 if sys.byteorder == "little" else 0
 _CODE_OF_MARK = bytes(mark & 7 for mark in range(256))
 _BETWEEN = SEPARATOR.decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Entries of a run, in order. `marks` has 16 bits for each: level code, CONTEXT, and from bit 4 on its bucket.
+    """Entries of a run, in order. `marks` has 32 bits for each: level code, CONTEXT, from bit 4 on its bucket, and from bit
+    ALIKE_BITS on a number that lines share which differ only in digits; 0 if not known.
 
     Entries of the first n of BUCKETS buckets are an even sample of all, n/BUCKETS of them (the van der Corput sequence).
     """
@@ -39,14 +44,17 @@ class MarkedEntries:
     """Collects entries. The last few wait until it is known whether an error follows them."""
 
     entries: list[str] = field(default_factory=list)
-    marks: "array[int]" = field(default_factory=lambda: array("H"))
+    marks: "array[int]" = field(default_factory=lambda: array(MARK))
     near: int = 0
     """How many of the next entries are near the last error."""
     _ordinal: int = 0
 
-    def add(self, entry: str, code: int, belongs: bool) -> None:
-        """Add an entry of this level code. `belongs`: it continues an error, for example as a line of its stack trace."""
-        mark = code
+    def add(self, entry: str, code: int, belongs: bool, alike: int = 0) -> None:
+        """Add an entry of this level code. `belongs`: it continues an error, for example as a line of its stack trace.
+
+        `alike`: the number that it shares with lines that differ only in digits.
+        """
+        mark = code | alike << ALIKE_BITS
         if code >= SERIOUS_CODE:
             for before in range(max(0, len(self.marks) - CONTEXT_LINES), len(self.marks)):
                 self.marks[before] |= CONTEXT
@@ -64,7 +72,7 @@ class MarkedEntries:
         upto = max(0, len(self.entries) - kept_back)
         first = self._ordinal % BUCKETS
         buckets = _BUCKET_OF * ((first + upto) // BUCKETS + 1)
-        marks = array("H", map(or_, self.marks, buckets[first : first + upto]))
+        marks = array(MARK, map(or_, self.marks, buckets[first : first + upto]))
         self._ordinal += upto
         parsed = Parsed(_BETWEEN.join(self.entries[:upto]).encode(), marks.tobytes())
         del self.entries[:upto], self.marks[:upto]
@@ -73,7 +81,17 @@ class MarkedEntries:
 
 def codes_of(marks: bytes) -> bytes:
     """Return the level code of each mark."""
-    return marks[_LOW_BYTE :: array("H").itemsize].translate(_CODE_OF_MARK)
+    return marks[_LOW_BYTE :: array(MARK).itemsize].translate(_CODE_OF_MARK)
+
+
+def alike_of(marks: bytes) -> "array[int]":
+    """Return the number of each mark that equal lines share; 0 if it is not known."""
+    return array("H", marks)[_HIGH_HALF::2]
+
+
+def bucket_of(mark: int) -> int:
+    """Return the bucket of a mark."""
+    return mark >> 4 & (BUCKETS - 1)
 
 
 def count_codes(marks: bytes) -> Counter[int]:

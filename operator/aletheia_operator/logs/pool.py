@@ -16,7 +16,7 @@ from typing import Any
 
 from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.logs.position import Position
-from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.run import Operation, RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerProcess
 
 REQUEST_SECONDS = 30.0
@@ -181,11 +181,8 @@ class ParsedRun:
             position = await asyncio.shield(self._answer)
             self._answer, self.position = None, position
 
-    async def call(self, operation: str) -> None:
-        """Call the RunParser's method of this name (see `RunLog.call_parser`) after the lines that were fed.
-
-        Raises as `feed`.
-        """
+    async def call(self, operation: Operation) -> None:
+        """Call the RunParser's method of this name after the lines that were fed. Raises as `feed`."""
         await self.drain()
         self.position = await self._worker.request(operation, self._number)
 

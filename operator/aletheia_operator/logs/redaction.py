@@ -1,7 +1,8 @@
 """Removes secrets from the lines of one run, before anything else looks at them.
 
 Blocks are searched as they are read. Most have no secret, and then nothing else is done. If the runtime wrote lines in parts,
-as JSON, or longer than the limit, a secret may be split or escaped: then each line is redacted after framing.
+as JSON, or longer than the limit, a secret may be split or escaped: then each line is redacted after framing. The same holds if
+a rule of an admin or an Investigation may match: it may match the time that the runtime wrote before a line, or begin with `^`.
 """
 
 from collections.abc import Iterator
@@ -19,13 +20,14 @@ class RedactedFraming(Framing):
 
     def __init__(self, form: Form, max_line_bytes: int, redactor: Redactor) -> None:
         super().__init__(form, max_line_bytes)
+        self._redactor = redactor
         self._lines = redactor.lines() if redactor.is_on else None
         self.each = False
         """Whether `read` must see every line of the block: it redacts them."""
 
     def begin(self, block: bytes) -> bytes:
         """Return a block of lines without secrets, or as it is if they are redacted in `read`."""
-        self.each = self._lines is not None and self._is_hard(block)
+        self.each = self._lines is not None and (self._is_hard(block) or self._redactor.own_rules_match(block))
         return block if self.each or self._lines is None else self._lines.feed(block)
 
     @property

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aletheia_operator.logs.entry_writer import EntryWriter, RunSettings
+from aletheia_operator.logs.entry_writer import EntryWriter
 from aletheia_operator.logs.forms import LONGEST_SHAPE, MAX_PARSED
 from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND_LENGTH, STREAM, TEXT_AT, Line, decode_lines
-from aletheia_operator.logs.known_shapes import ALIKE, KnownShapes
+from aletheia_operator.logs.known_shapes import ALIKE, KnownShapes, Warnings
 from aletheia_operator.logs.levels import LevelCount
-from aletheia_operator.logs.marks import CONTEXT_LINES, Parsed
+from aletheia_operator.logs.marks import ALIKE_BITS, CONTEXT_LINES, Parsed
 from aletheia_operator.logs.position import Position, Progress
 from aletheia_operator.logs.redaction import RedactedFraming
-from aletheia_operator.text.batches import SERIOUS_CODE
+from aletheia_operator.logs.run_settings import RunSettings
+from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
+WARNING_CODE = LEVEL_CODES.index("WARN")
 MAX_NODE_MESSAGE = 1000  # characters of an error message of the node in place of a log
 
 
@@ -24,6 +26,7 @@ class RunParser:
     settings: RunSettings
     _progress: Progress = field(default_factory=Progress)
     _shapes: KnownShapes = field(default_factory=KnownShapes)
+    _warnings: Warnings = field(default_factory=Warnings)
     _node_message: str | None = None
     _untimed: int = 0
 
@@ -129,7 +132,8 @@ class RunParser:
         known_as, add_entry, add_mark = self._shapes.get, out.entries.append, out.marks.append
         start, end, partial = self._start, self._end, progress.partial
         last, limit, of_second = progress.last, "", 0
-        key, head, serious, near = progress.latest, "", False, out.near
+        key, head, head_code, near = progress.latest, "", 0, out.near
+        warnings, number_of = self._warnings, self._warnings.number_of
         quick = not progress.skip and not parts_of_lines
         steady, join = easy and quick, "".join
         for number, (text, shape) in enumerate(zip(lines, alike.decode().split("\n"), strict=False)):
@@ -140,10 +144,10 @@ class RunParser:
                 if code < SERIOUS_CODE and not zeros and text[message_at : message_at + 1].isalpha() and number != unended:
                     of_second += 1
                     last = key = head = stamped
-                    serious = False
+                    head_code = code
                     pieces[1::2] = parts(text)
                     add_entry(join(pieces))
-                    add_mark(code)
+                    add_mark(code if code != WARNING_CODE else code | (warnings.get(shape) or number_of(shape)) << ALIKE_BITS)
                     continue
             if (
                 known is None
@@ -154,7 +158,7 @@ class RunParser:
                 or (text[:SECOND_LENGTH] != progress.second and not _is_second(text))
                 or (partial and text[:SECOND_LENGTH] < progress.second)
             ):
-                self._note(last, key, of_second, head, serious)
+                self._note(last, key, of_second, head, head_code)
                 yield number, text
                 last, limit, of_second = progress.last, "", 0
                 key, head, near = progress.latest, "", out.near
@@ -181,19 +185,23 @@ class RunParser:
                     progress.past = progress.past + 1 if key > end else 0
                     continue
                 progress.past = 0
-            head, serious = key, code >= SERIOUS_CODE
-            if serious:
-                self._writer.count.add_message(text[message_at:])
-            out.add(known.entry_of(text), code, False)
+            head, head_code = key, code
+            out.add(known.entry_of(text), code, False, self._alike(shape, text[message_at:], code))
             near = out.near
-        self._note(last, key, of_second, head, serious)
+        self._note(last, key, of_second, head, head_code)
 
-    def _note(self, last: str, latest: str, of_second: int, head: str, serious: bool) -> None:
-        """Update the position after lines of known shapes."""
+    def _alike(self, shape: str, message: str, code: int) -> int:
+        """Return the number that lines share which differ only in digits; 0 if not known. Counts the message of an error."""
+        number = self._writer.count.add_message(message) if code >= SERIOUS_CODE else 0
+        number = self._warnings.number_of(shape) if code == WARNING_CODE else number
+        return number if code <= SERIOUS_CODE else 0
+
+    def _note(self, last: str, latest: str, of_second: int, head: str, head_code: int) -> None:
+        """Update the position after lines of known shapes. `head`, `head_code`: time ('' without one) and level of the last."""
         self._progress.last, self._progress.latest = last, latest
         self._progress.of_second += of_second
         if head:
-            self._writer.heads.begin(head, serious)
+            self._writer.heads.begin(head, head_code >= SERIOUS_CODE, warns=head_code == WARNING_CODE)
 
     def _without_time(self, text: str, exact: bytes | None) -> None:
         """Handle a line of no known form.

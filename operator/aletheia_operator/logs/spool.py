@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 
-from aletheia_operator.logs.marks import BUCKETS, CONTEXT, Parsed, codes_of, count_codes
+from aletheia_operator.logs.marks import BUCKETS, CONTEXT, MARK, Parsed, alike_of, bucket_of, codes_of, count_codes
 from aletheia_operator.scratch import Scratch, Stored
 from aletheia_operator.text.batches import SEPARATOR, SERIOUS_CODE, Encoded
 
-_BLOCK_BYTES = 512 * 1024
+_BLOCK_BYTES = 128 * 1024  # larger blocks take memory for every run, here and where they are saved
 _SERIOUS, _NEAR, _OTHER = range(3)
 _CLASSES = tuple(
     _SERIOUS if code & 7 >= SERIOUS_CODE else _NEAR if code & CONTEXT else _OTHER for code in range(16)
@@ -51,7 +51,7 @@ class Spool:
         self.size_bytes, self.kept = 0, Counter()
         self._numbers: list[tuple[int, int]] = []  # of a block's marks, and of its entries
         self._blocks: list[bytes] = []
-        self._marks = array("H")
+        self._marks = array(MARK)
         self._waiting_bytes = 0
 
     def add(self, parsed: Parsed) -> None:
@@ -59,7 +59,7 @@ class Spool:
         if not parsed.marks:
             return
         self.total.update(count_codes(parsed.marks))
-        marks = array("H", parsed.marks)
+        marks = array(MARK, parsed.marks)
         block, last = _split_last(parsed.block, len(marks))
         self._last += zip(marks[len(marks) - len(last) :], last, strict=True)
         self._last_bytes += sum(map(len, last))
@@ -88,16 +88,18 @@ class Spool:
         if self.size_bytes > max_bytes:
             self._thin(max_bytes)
         if self._last:
-            marks = array("H", (mark for mark, _ in self._last))
+            marks = array(MARK, (mark for mark, _ in self._last))
             self._put(marks, SEPARATOR.join([entry for _, entry in self._last]))
             self._last = []
 
     def blocks(self) -> Iterator[Encoded]:
         """Yield the kept entries, in order. Call it after `finish`. Raises OSError."""
         for marks, number in self._numbers:
-            yield Stored(self.file.get(number), codes_of(self.file.get(marks)), self.file, number)
+            found = self.file.get(marks)
+            yield Stored(self.file.get(number), codes_of(found), self.file, number, alike=alike_of(found))
         if self._blocks:
-            yield Encoded(SEPARATOR.join(self._blocks), codes_of(self._marks.tobytes()))
+            found = self._marks.tobytes()
+            yield Encoded(SEPARATOR.join(self._blocks), codes_of(found), alike=alike_of(found))
 
     def close(self) -> None:
         """Close the file; the entries are lost."""
@@ -105,7 +107,7 @@ class Spool:
 
     def _keep_each(self, entries: list[tuple[int, bytes]]) -> None:
         if entries:
-            marks = array("H", (mark for mark, _ in entries))
+            marks = array(MARK, (mark for mark, _ in entries))
             self._keep(marks, SEPARATOR.join([entry for _, entry in entries]))
 
     def _keep(self, marks: "array[int]", block: bytes) -> None:
@@ -126,21 +128,21 @@ class Spool:
 
     def _write(self) -> None:
         self._numbers.append((self.file.put(self._marks.tobytes()), self.file.put(SEPARATOR.join(self._blocks))))
-        self._blocks, self._marks, self._waiting_bytes = [], array("H"), 0
+        self._blocks, self._marks, self._waiting_bytes = [], array(MARK), 0
 
     def _selected(self, marks: "array[int]", block: bytes) -> tuple["array[int]", bytes]:
         out = [self._first_bucket_out[_CLASSES[code]] for code in range(16)]
-        chosen = [mark >> 4 < out[mark & 15] for mark in marks]
+        chosen = [bucket_of(mark) < out[mark & 15] for mark in marks]
         if all(chosen):
             return marks, block
-        kept = array("H", (mark for mark, stays in zip(marks, chosen, strict=True) if stays))
+        kept = array(MARK, (mark for mark, stays in zip(marks, chosen, strict=True) if stays))
         entries = block.split(SEPARATOR)
         return kept, SEPARATOR.join([entry for entry, stays in zip(entries, chosen, strict=True) if stays])
 
     def _frames(self) -> Iterator[tuple["array[int]", bytes]]:
         """Yield the marks and the entries of each stored block."""
         for number, block in self._numbers:
-            yield array("H", self.file.get(number)), self.file.get(block)
+            yield array(MARK, self.file.get(number)), self.file.get(block)
         if self._blocks:
             yield self._marks, SEPARATOR.join(self._blocks)
 
@@ -161,7 +163,7 @@ class Spool:
         sizes = [array("Q", bytes(8 * BUCKETS)) for _ in range(3)]
         for marks, block in self._frames():
             for mark, entry in zip(marks, block.split(SEPARATOR), strict=True):
-                sizes[_CLASSES[mark & 15]][mark >> 4] += len(entry) + len(SEPARATOR)
+                sizes[_CLASSES[mark & 15]][bucket_of(mark)] += len(entry) + len(SEPARATOR)
         out, left = [], max_bytes
         for of_class, before in zip(sizes, self._first_bucket_out, strict=True):
             bucket = 0

@@ -13,28 +13,45 @@ from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds
 
 FAR_NANOSECONDS = 10 * NANOSECONDS  # lines of one trace are closer: a later line is something else
 _MINUTE_LENGTH = len("2026-11-22T15:21")
+_SECOND_LENGTH = len("2026-11-22T15:21:11")
 _LONGEST = 1024  # characters of a line that are matched
 _CONTINUES = re.compile(
-    r"[ \t]++\S|Caused by:(?: |$)|Suppressed: |#\d{1,6} |\.\.\. \d{1,9} more|--- End of "  # JVM, .NET
+    r"[ \t]++\S|Caused by:(?: |$)|(?:Suppressed|Wrapped by): |#\d{1,6} |\.\.\. \d{1,9} more|--- End of "  # JVM, .NET
     r"|Node\.js v\d|\}$|\[UnhandledPromiseRejection: "
-    r"|Traceback \(most recent call last\)|During handling of the above|The above exception was|\[rank\d{1,6}\]: "  # Python
+    r"|Traceback \(most recent call last\)|> File \"|: [a-z]\w{0,40}\.[\w.$]{1,200}(?:Exception|Error): "
+    r"|During handling of the above|The above exception was|\[rank\d{1,6}\]: "  # Python
+    r"|(?:future|task|handle|protocol|transport|connector|client_session|asyncgen|source_traceback): [<\[]"  # asyncio
+    r"|(?:(?:Previous )?(?:[Ww]rite|[Rr]ead|atomic \w{4,5})|Write|Read) (?:of size \d{1,9} )?at 0x"
+    r"|Goroutine \d{1,20} \("  # races
     r"|goroutine \d{1,20} \[|created by |runtime stack:|\[signal |exit status \d{1,3}$|\[recovered\]"  # Go
     r"|[Ss]tack backtrace:|note: (?:run with|Some details)|thread panicked while "  # Rust
-    r"|Stack trace:|\[stacktrace\]|\"\} ?$|PHP (?:Stack trace:| {1,4}\d{1,4}\. )|Next \S{1,100}(?:Exception|Error)\b"  # PHP
-    r"|(?:[\w-]{1,60} \([\w.]{1,30}\) )?[^\s:]{1,300}:\d{1,9}:in [`']"  # Ruby, Rails
-    r"|coroutine \d{1,6}:$|Stacktrace:$|in expression starting at |Calls: \S|Full report at:$"  # OpenResty, Julia, R
+    r"|Location:$|Backtrace omitted\. |Run with \w{1,20}_BACKTRACE="
+    r"|Stack trace:|\[(?:stacktrace|previous exception)\]|\"\}(?: \[\])? ?$|PHP (?:Stack trace:| {1,4}\d{1,4}\. )"
+    r"|Next \S{1,100}(?:Exception|Error)\b"  # PHP
+    r"|(?:\[[\w-]{1,60}\] )?(?:[\w-]{1,60} \([\w.]{1,30}\) )?[^\s:]{1,300}:\d{1,9}:in [`']"  # Ruby, Rails
+    r"|coroutine \d{1,6}:$|Stacktrace:$|in expression starting at |Calls: \S|Full report at:$|(?:PC: @"
+    r"|HasCallStack) "  # OpenResty, Julia, R
     r"|(?:Raised|Re-raised|Called|Raised by primitive operation) (?:at|from|by) |<asynchronous suspension>"  # OCaml, Dart
-    r"|Current stack trace:|\d{1,4} {1,8}\S{1,100} {1,12}0x[0-9a-f]"  # Swift
+    r"|Current stack trace:|\d{1,4} {1,8}\S{1,100} {1,40}0x[0-9a-f]"  # Swift
+    r"|Backtrace(?: for this error)?:|={4} backtrace |={20,80}$|[^\s()]{1,300}\.nims?\(\d{1,9}\) "  # Fortran, UCX, Nim
+    r"|-{8,40}$|\S{1,300}:(?:\d{1,9}|\?) \S{1,300} \[0x"  # D
+    r"|ORA-\d{5}: |At (?:line|[A-Z]|/)[^\s:]{0,300}:\d{1,9} char:"  # Oracle, PowerShell
+    r"|Dumping heap to |Heap dump file created|\[[0-9a-f-]{4,36}\] (?:\s{0,4}$|[A-Z][\w:]{1,100} \()"  # JVM, Rails
+    r"|Backtrace for: #<|\d{1,4}: \(|unhandled condition in "  # SBCL
+    r"|CUDA kernel errors might|For debugging consider passing CUDA|Compile with `TORCH_|Exception raised from |frame #\d"
     r"|\S{1,300}:\d{1,9}:\d{1,9}: 0x|\?\?\?:"  # Zig
     r"|(?:(?:main|runtime|net/http)\.|[\w-]{1,60}+\.[\w.-]{1,60}+/)[\w./()*\[\]-]{1,300}+$"  # functions in the stacks of zap
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
-    r"|[│╵] ?|[└┘]"  # boxes of Terraform and Julia
+    r"|[│╵] ?|[└┘╰╭]"  # boxes of Terraform and Julia
     r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?::\s|$)"
 )
+_JVM_EXCEPTION = re.compile(r"(?:[a-z_][a-z0-9_]*+\.)++[A-Z$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?:: |$)")
+_EXCEPTION = re.compile(r"[A-Za-z_$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?:: |$)")
 _POSTGRESQL = re.compile(r"[^\n]{0,200}?(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):  ")
 _GO = re.compile(
-    r"\t|goroutine |created by |\[signal |exit status |runtime(?: stack|): |panic: |[\w./()*\[\]{}·…-]{1,300}\("
+    r"\t|goroutine |created by |\[signal |exit status |runtime(?: stack:|: )|panic: |fatal error: |running tests:"
+    r"|[\w./()*\[\]{}·…-]{1,300}\("
     r"|[a-z][a-z0-9]{1,6} {1,8}0x"
 )
 _JS_HEAD = re.compile(r"(?:node:[\w/-]{1,200}|(?:file://)?(?:/|[A-Z]:\\)\S{1,300}\.[cm]?[jt]sx?):\d{1,9}$")
@@ -61,15 +78,21 @@ class Heads:
     """Timestamp of the last line that may have continuations."""
     serious: bool = False
     """Whether that line is an error."""
+    warns: bool = False
+    """Whether that line is a warning: an exception of the JVM right after it is part of it."""
     _before: str = ""
+    _exception: str = ""  # class of the exception that is the head
     language: str = ""
     """Language of the trace that was begun; '' if there is none, or its lines are recognised without it."""
     _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
-    def begin(self, timestamp: str, serious: bool, line: str = "") -> None:
-        """Begin with a line that may have continuations. `serious`: it is an error; `line` may then begin a trace."""
+    def begin(self, timestamp: str, serious: bool, line: str = "", *, warns: bool = False) -> None:
+        """Begin with a line that may have continuations.
+
+        `serious`: it is an error; `line` may then begin a trace. `warns`: it is a warning.
+        """
         self.head = self._before = timestamp
-        self.serious = serious
+        self.serious, self.warns, self._exception = serious, warns, ""
         self.language = _language_of(line) if serious and line else ""
         self._free_lines = 0
 
@@ -79,27 +102,39 @@ class Heads:
             return _OOPS.match(line, 0, _LONGEST) is not None
         if self.language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
             return True
+        if self.language == "go" and line.startswith("fatal error: "):  # behind a stack that is too large
+            return True
+        if self.language == "python" and line.startswith("Error: unhandled exception: "):  # Nim's head is like Python's
+            return True
         return line[:1] == "\t" or line[:2] == "  "
 
     def head_of(self, line: str, timestamp: str, level: str | None = None) -> str | None:
         """Return the timestamp of the line that `line` continues; None if it continues none.
 
-        `level`: of a crash's line, which continues only errors; None for other lines.
+        `level`: of a crash's line, which continues only errors, or an exception after a warning; None for other lines.
         """
         empty = not line or line.isspace()
         if empty and not self.serious:
             return None
-        joins = self.head is not None and (level is None or self.serious)
-        if joins and (empty or self._continues(line)) and _near(self._before, timestamp):
+        joins = self.head is not None and (level is None or self.serious or (self.warns and self._is_logged(line, timestamp)))
+        again = bool(self._exception) and line.partition(":")[0] == self._exception
+        if joins and not again and (empty or self._continues(line)) and _near(self._before, timestamp):
             self._before = timestamp
             return self.head
         if empty:
             return None
-        self.head, self.serious, self.language, self._free_lines = None, False, "", 0
+        self.head, self.serious, self.warns, self.language, self._free_lines = None, False, False, "", 0
         if level is not None:
             self.begin(timestamp, level in SERIOUS, line)
+            if _EXCEPTION.match(line, 0, _LONGEST):
+                self._exception = line.partition(":")[0]
             self._free_lines = int(line.endswith(":") or self.language == "clojure")
         return None
+
+    def _is_logged(self, line: str, timestamp: str) -> bool:
+        """Return whether an exception was logged with the warning before it, and not printed by itself: in the same second."""
+        second = slice(0, _SECOND_LENGTH)
+        return self._before[second] == timestamp[second] and _JVM_EXCEPTION.match(line, 0, _LONGEST) is not None
 
     def _continues(self, line: str) -> bool:
         if self._free_lines:
@@ -110,6 +145,8 @@ class Heads:
             return _GO.match(line, 0, _LONGEST) is not None
         if language == "kernel":
             return _OOPS.match(line, 0, _LONGEST) is not None
+        if language == "powershell" and line[:2] == "+ ":
+            return True
         if language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
             return True
         if _CONTINUES.match(line, 0, _LONGEST):
@@ -127,9 +164,9 @@ class Heads:
 
 
 _LANGUAGES = {
-    "goroutine ": "go", "runtime stack:": "go", "panic: ": "go", "fatal error: ": "go", "Traceback": "python",
-    "  + Exception Group": "python", "thread ": "rust", "# ": "jvm", "Execution error (": "clojure",
-    "Syntax error compiling": "clojure",
+    "╭─": "python", "goroutine ": "go", "runtime stack:": "go", "panic: ": "go", "fatal error: ": "go",
+    "runtime: goroutine": "go", "Traceback": "python", "  + Exception Group": "python", "thread ": "rust", "# ": "jvm",
+    "Execution error (": "clojure", "Syntax error compiling": "clojure", "At ": "powershell",
 }  # fmt: skip
 
 

@@ -9,17 +9,22 @@ The process' arguments are the file descriptors of both sockets.
 import socket
 import sys
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from aletheia_operator.logs.frames import HEADER, content, frame
-from aletheia_operator.logs.run import RunCapture, RunResult, WorkerFault
+from aletheia_operator.logs.run import OPERATIONS, Operation, RunResult, WorkerFault
+from aletheia_operator.logs.run_spooler import RunSpooler
+from aletheia_operator.memory import give_back
+
+LARGE_BYTES = 1024 * 1024
+"""Entries of a run after which freed memory is given back, if it was the last one."""
 
 
 class Runs:
     """The runs of one worker."""
 
     def __init__(self, files: socket.socket) -> None:
-        self._runs: dict[int, RunCapture] = {}
+        self._runs: dict[int, RunSpooler] = {}
         self._files = files
 
     def answer(self, operation: str, run: int, *arguments: Any) -> bytes:
@@ -27,7 +32,7 @@ class Runs:
         try:
             match operation:
                 case "open":
-                    self._runs[run] = RunCapture(*arguments)
+                    self._runs[run] = RunSpooler(*arguments)
                     return frame(None)
                 case "drop":
                     if (dropped := self._runs.pop(run, None)) is not None:
@@ -35,8 +40,10 @@ class Runs:
                     return frame(None)
                 case "end":
                     return self._end(run)
-                case "feed" | "read_again" | "read_from_start" | "accept" | "drop_node_message":
-                    return frame(getattr(self._runs[run], operation)(*arguments))
+                case "feed":
+                    return frame(self._runs[run].feed(*arguments))
+                case operation if operation in OPERATIONS:
+                    return frame(self._runs[run].call(cast("Operation", operation)))
             return frame(WorkerFault(f"no such operation: {operation}"))
         except OSError as e:
             return frame(OSError(e.errno, e.strerror))
@@ -46,14 +53,16 @@ class Runs:
             return frame(WorkerFault(type(e).__name__))  # without its text, which may quote the log
 
     def _end(self, run: int) -> bytes:
-        capture = self._runs.pop(run)
+        spooler = self._runs.pop(run)
         try:
-            result: RunResult = capture.end()
+            result: RunResult = spooler.end()
             answer = frame(result)
             if result.spool.file.is_open:
                 socket.send_fds(self._files, [b"f"], [result.spool.file.descriptor])
         finally:
-            capture.spool.file.release()
+            spooler.spool.file.release()
+        if not self._runs and spooler.spool.size_bytes > LARGE_BYTES:
+            give_back()  # the operator writes the artifact now, and needs memory itself
         return answer
 
 

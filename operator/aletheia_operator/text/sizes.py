@@ -11,6 +11,8 @@ def readable_size(size_bytes: int) -> str:
     return f"{size:.4g}Ti"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, which gets an `s` unless the number is 1."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, form: str = "") -> str:
+    """Return a number and its noun, for example: 1 entry, 3 entries. `noun`: for one. `form`: of the number; ',': 12,400."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:{form}} {noun}"

@@ -9,6 +9,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def parse_time(text: object) -> datetime | None:
+    """Return a time of the Kubernetes API, which has whole seconds or microseconds; None if `text` is no time."""
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
 def parse_nanoseconds(text: bytes) -> int | None:
     """Return the moment of an RFC 3339 time, for example `2026-11-22T15:21:11.072842937Z`; None if `text` is not one."""
     match = _RFC3339.fullmatch(text)
@@ -41,3 +53,9 @@ def format_nanoseconds(moment: int) -> str:
 def format_time(moment: datetime) -> str:
     """Return a time as RFC 3339 UTC, with a fraction of a second only if it has one."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def to_the_second(stamp: object) -> str:
+    """Return an RFC 3339 time in UTC without the fraction of its second."""
+    whole, point, _ = str(stamp).partition(".")
+    return whole + "Z" if point else whole

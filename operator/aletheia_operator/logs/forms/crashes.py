@@ -44,6 +44,8 @@ _BEGINNINGS = {
     "qemu: uncaught target signal ": "FATAL", "*** Aborted at ": "FATAL", "*** SIG": "FATAL", "Killed: 9": "FATAL",
     "signal: killed": "FATAL", "kernel BUG at ": "FATAL", "Internal error: Oops": "FATAL", "Caught signal 11": "FATAL",
     "  + Exception Group Traceback": "ERROR", "CallStack (from HasCallStack)": "ERROR", "[UnhandledPromiseRejection": "ERROR",
+    **{f"{code}-{digit}": "ERROR" for code in ("ORA", "TNS", "RMAN", "PLS") for digit in range(4)},  # of Oracle
+    "Guru Meditation Error: ": "FATAL", "assert failed: ": "FATAL", "abort() was called at PC ": "FATAL",
     "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
 }  # fmt: skip
 _OOM_KILLER = re.compile(r"[\w./:-]{1,60} invoked oom-killer: ")
@@ -56,6 +58,7 @@ _WHOLE = {
     "Trace/breakpoint trap": "FATAL",
     "Out of memory": "FATAL",
     "Fatal error:": "FATAL",
+    "Error:": "ERROR",
 }
 _BY_KEY = by_key(_BEGINNINGS)
 
@@ -64,7 +67,7 @@ _THREAD = re.compile(
     r"thread (?:'[^'\n]{0,200}' (?:\(\d{1,12}\) )?panicked at |\d{1,12} panic: )|(?:thread|Thread) \S{1,100} panicked at "
 )
 _EXCEPTION = re.compile(
-    r"(?:Uncaught (?:\(in promise\) )?)?(?!(?:Error|Exception|Throwable)(?:$|: $))"
+    r"(?:Uncaught (?:\(in promise\) )?|Caught: )?(?!(?:Error|Exception|Throwable)(?:$|: $))"
     r"(?:[A-Za-z_]\w{0,100}+(?:[.:\\/$]{1,2}+\w{1,100}+){1,20}+|[A-Z]\w{0,100}+)"
     r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)"
 )  # fmt: skip
@@ -75,6 +78,21 @@ _JS_PLACE = re.compile(
 _ENDS = frozenset({"rror", "tion", "able"})
 _RUBY = re.compile(r"[^\s:]{1,300}:\d{1,9}:in [`'][^'\n]{1,200}': [^\n]{0,400} \([A-Z][\w:]{1,100}\)$")
 _RUBY_BUG = re.compile(r"[^\s:]{1,300}:\d{1,9}: \[BUG\] ")
+_PERL = re.compile(  # messages of perldiag that end the program
+    r"(?:Died|Can't |Cannot |Could not |Undefined subroutine|Illegal |Modification of a read|Not (?:an? )?[A-Z]{4,6} ref"
+    r"|Global symbol"
+    r"|Bareword |BEGIN failed|Compilation failed|Division by|syntax error|panic: )[^\n]{0,400}? at [^\s]{1,200}\.(?:p[lm]"
+    r"|psgi|t|cgi) line \d{1,9}\.$"
+)
+_OTHERS = re.compile(
+    r"(?P<powershell>[A-Z][a-z]{1,15}-[A-Z]\w{1,40} : [A-Z])"
+    r"|(?P<d>[\w.]{1,100}(?:Error|Exception)@[\w./\\-]{1,200}\(\d{1,9}\): )"
+    r"|Unhandled [A-Z-]{3,60} in thread #<|[\w.-]{1,60}: Uncaught exception [\w.:-]{1,200}:$"  # SBCL, Haskell
+)
+_NAMED = re.compile(
+    r"(?:\[[A-Za-z][\w./@-]{0,40}\] ){1,3}[A-Z]\w{0,60}[a-z\d](?:Error|Exception): \S"
+)  # behind names in brackets
+_RICH = re.compile(r"╭─{1,80} Traceback \(most recent call last\) ")
 _ELIXIR = re.compile(r"\*\* \((?:[A-Z][\w.]{0,100}|EXIT from [^\n]{1,60}|exit|throw|stop)\) ")
 _SHELL = re.compile(
     r"[^\s:]{1,300}: line \d{1,6}: {1,8}\d{1,10} (?:Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
@@ -113,6 +131,8 @@ def _level(line: str) -> str | None:
         return _level_in_brackets(line)
     elif first.isdigit():
         return _level_after_time(line)
+    elif first == "╭":
+        return "ERROR" if _RICH.match(line, 0, HEAD_LENGTH) else None
     if len(line) < 30 and (whole := _WHOLE.get(line.rstrip())):
         return whole
     return _level_by_pattern(line)
@@ -123,6 +143,8 @@ def _level_in_brackets(line: str) -> str | None:
         return _level(line[rank.end() : rank.end() + HEAD_LENGTH])
     if _JOB.match(line, 0, HEAD_LENGTH):
         return "FATAL"
+    if line[1:2].isalpha() and _NAMED.match(line, 0, HEAD_LENGTH):
+        return "ERROR"
     match = _KERNEL.match(line, 0, HEAD_LENGTH)
     if match is None:
         return None
@@ -145,8 +167,12 @@ def _level_by_pattern(line: str) -> str | None:
     head = line[:HEAD_LENGTH]
     if head[-1:].isdigit() and _JS_PLACE.match(head):
         return "FATAL"
+    if head[-1:] == "." and " line " in head[-20:] and _PERL.match(head):
+        return "ERROR"
     if ": " not in head and head[-4:] not in _ENDS:
         return None
+    if ("xception" in head or " : " in head or "@" in head or head[:9] == "Unhandled") and (match := _OTHERS.match(head)):
+        return "ERROR" if match.lastgroup else "FATAL"
     if "rror" in head or "xception" in head or "hrowable" in head:
         if _EXCEPTION.match(head) or _UNCAUGHT.match(head):
             return "ERROR"

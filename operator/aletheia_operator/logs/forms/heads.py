@@ -6,16 +6,19 @@ To add a word for a level, see `logs/levels.py` and the lists below. To add a pi
 
 import re
 
+from aletheia_operator.logs.forms.prose import TALK, begins_sentence, is_compound
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Fields, Recognised
 from aletheia_operator.logs.levels import LETTERS, LEVELS
 
 UPPER = (
     "TRACE|DEBUG[1-5]?|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|SEVERE|FATAL|CRITICAL|CRIT|INFORMATION|VERBOSE|SUCCESS|FINE(?:R|ST)?"
-    "|FAILURE|NOTI|D?PANIC|ALERT|EMER(?:G(?:ENCY)?)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|PANI"
+    "|FAILURE|NOTI|D?PANIC|ALERT|EMER(?:G(?:ENCY)?)?|TRC|DBG|VRB|INF|WRN|FTL|PNC|CRI|CRT|CONFIG|ERRO|EROR|FATA|DEBU|DBUG|TRAC|DEBG|BLAT"
+    "|PANI"
     "|AUDIT"
 )
 _ANY = (
-    "trace[1-8]?|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe|fail|fatal"
+    "trace[1-8]?|trce|debug[1-5]?|dbug|info|information|informational|notice|note|warn|warning|error|err|eror|erro|severe"
+    "|fail|fatal"
     "|critical|crit|panic|dpanic|alert|emerg|emergency|verbose|system|success|inf|wrn|dbg|trc|vrb|ftl|pnc|audit|shout"
 )
 _DELIMITED = (
@@ -25,7 +28,8 @@ _DELIMITED = (
 # what shows that a small word is a level: a delimiter, an error's number, a place in the source, a date
 _DELIMITER = (
     r":(?:\s|$)|:\w{1,60}[:.]|\t|\s{0,8}\||\s{2,40}\S|\]|\s{1,8}[:-]\s|/[A-Za-z]\w{1,60}:\s|\s[A-Z]{1,10}\d{1,6}:\s|\s\[\d{4}-"
-    r"|\s(?:\w{1,40}\s)?\[?[\w/-]{1,80}\.[a-z]{1,4}:\d{1,6}[\]\s]|\s[\w.-]{1,60}\s:\s|\s\[\w{1,12}\s{1,8}\]\s|\s{1,8}0x|\s[\w./-]{1,80}:\d{1,6}:\s"
+    r"|\s(?:\w{1,40}\s)?\[?[\w/-]{1,80}\.[a-z]{1,4}:\d{1,6}[\]\s]|\s[\w.-]{1,60}\s:\s|\s\[\w{1,12}\s{1,8}\]\s|\s{1,8}0x"
+    r"|\s[\w./-]{1,80}:\d{1,6}:\s"
 )
 _LEVEL = rf"""
     (?=[A-Za-z_\[(<|])(?:
@@ -88,11 +92,18 @@ _TIME = re.compile(
     r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
 )
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # may begin a line if a blank follows
+_CODES = frozenset({
+    "ERR", "WRN", "INF", "DBG", "TRC", "FTL", "VRB", "PNC", "EROR", "ERRO", "DEBU", "DBUG", "FATA", "TRAC", "PANI", "CRT",
+})  # the same: no word of a sentence  # fmt: skip
 _BARE_VALUE = re.compile(  # an id, an address, counts by severity
-    r"[0-9a-f]{8,64}|https?://\S{1,60}|\d{1,9}(?:[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
+    r"[0-9a-f]{8,64}|https?://\S{1,60}|\d{1,9}(?: ?[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
 )
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
+_OPENING_VALUES = frozenset({": {", ": [", ": (", ": |", ": >"})
 _REQUEST = re.compile(r" \S{0,299}[^\s:] (?:HTTP|SIP|RTSP)/\d")
+_RESULTS = frozenset({"FAIL", "Fail", "fail"})  # of tests, at the end of a line
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BULLET = re.compile(r"\s{0,40}[-*+•] ")
 _STAMP = re.compile(r" (?:- |\| )?\[?(?:\d\d-\d\d\||(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:|\d\d:\d\d)")
 _OPENING = re.compile(
     r":|\t|\s:\s|\s\[\d{4}-|\s[A-Z]{1,10}\d{1,6}:\s| {2,12}[A-Z]\w{2,60} {2,12}\S"
@@ -101,9 +112,17 @@ _OPENING = re.compile(
 _AROUND = re.compile(
     r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n (?:\d\d)?\d\d[-:/]"
 )
-_SENTENCE_GOES_ON = re.compile(r" (?:and|or|is|are|was|were) ")
+_SENTENCE_GOES_ON = re.compile(r" (?:and|or|is|are|was|were|means|stands|refers) ")
+_NOUN_AND_VERB = re.compile(r" (?:[a-z]{2,20} )?(?:is|are|was|were|has|have) ")
+_INDEX = re.compile(r"\[\d{1,3}\] [a-z]")
+_NUMBERED = re.compile(r"\d{1,3}\) ")
+_CHAT = re.compile(r"<[a-z][\w-]{0,30}>\s{0,4}$")  # a name of someone who talks
+_COUNT = re.compile(r"[:\]]\S{0,12} \d{1,3} $")
+_PLURAL = re.compile(r" [a-z]{2,20}s\b")
+_COLONED = re.compile(r"[A-Za-z][\w-]{1,30}:(error|warning|info|debug) - ")  # Knex
 _BOXED = re.compile(r" {1,8}\| \d{4}-\d\d-")  # a time in the next column
 _PROSODY_NAME = 20  # characters of a module's name with the blanks after it
+_SHORT_ID = re.compile(r" \[[0-9a-f]{8}\] \S")  # SSHKit
 _LEVEL_BEHIND = re.compile(rf" ((?i:{_DELIMITED})):")
 _NEXT_FIELD = re.compile(rf" \| ({UPPER}) {{1,8}}\|")
 _new = tuple.__new__  # makes a named tuple in a third of the time: for the usual lines
@@ -115,11 +134,14 @@ def read_usual_head(line: str) -> Recognised | None:
     if match is None:
         return None
     time, _, level = match.groups()
-    if (":" not in time and not _CLOCK.search(time)) or (
-        level == "TRACE" and _REQUEST.match(line, match.end(), 2 * HEAD_LENGTH)
+    at = match.end()
+    if (
+        (":" not in time and not _CLOCK.search(time))
+        or (level == "TRACE" and _REQUEST.match(line, at, 2 * HEAD_LENGTH))
+        or (line[at + 1 : at + 4].isupper() and is_compound(line, at))
     ):
         return None
-    return _after(line, match.end(), level, time)
+    return _after(line, at, level, time)
 
 
 def read_head(line: str) -> Recognised | None:
@@ -130,13 +152,28 @@ def read_head(line: str) -> Recognised | None:
     before, decorated, in_thread, upper, delimited, log = match.groups()
     word = decorated or in_thread or upper or delimited or log
     at = match.end()
-    if decorated and decorated.lower() == "system" and (field := _LEVEL_BEHIND.match(line, at, at + HEAD_LENGTH)):
+    if decorated == "system" or (decorated in _RESULTS and at == len(line)):  # MySQL writes System
+        return None
+    if decorated == "System" and (field := _LEVEL_BEHIND.match(line, at, at + HEAD_LENGTH)):
         word, at = field[1], field.end(1)  # the first one is the name of a component
     if upper == "TRACE" and _REQUEST.match(line, at, at + HEAD_LENGTH):  # HTTP's method
+        return None
+    if upper and line[at + 1 : at + 4].isupper() and (is_compound(line, at) or (not before and begins_sentence(line, at))):
         return None
     if before:
         if not _CLOCK.search(before) and not _shows_level(line, match, before):
             return None
+        if (delimited or TALK.search(line, at, at + _OF_TALK)) and _CHAT.search(before):
+            return None
+        if upper and _COUNT.search(before) and _PLURAL.match(line, at):
+            return None
+        if (
+            decorated
+            and line[match.start(2) - 2].isalnum()
+            and line[at : at + 1] not in (" ", ":", "")
+            and not _CLOCK.search(before)
+        ):
+            return None  # Type[Warning],
         if decorated and len(word) == 1 and (":" not in before or line[match.start(2) - 1] == "("):  # the (C) of a copyright
             return None
         if (
@@ -145,6 +182,8 @@ def read_head(line: str) -> Recognised | None:
             return None
     elif not _opens(line, match, word):
         return None
+    if delimited and before and (named := _COLONED.match(before)):  # the level of the line is in its name
+        word, at = named[1], named.end()
     if upper and line[at : at + 3] == " | " and (field := _NEXT_FIELD.match(line, at, at + HEAD_LENGTH)):
         word, at = field[1], field.end()  # the first one is the name of a component
     return _after(line, at, word, before)
@@ -154,8 +193,10 @@ def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
     """Return whether the text around a word shows that it is a level, although there is no time before it."""
     _, decorated, in_thread, _, delimited, _ = match.groups()
     at, before = match.end(), before.rstrip()
-    if not before.strip("-* \t"):  # a list
+    if _BULLET.match(f"{before} ") or not before.strip("-* \t") or _NUMBERED.fullmatch(f"{before} "):  # a list
         return _BOXED.match(line, at, at + HEAD_LENGTH) is not None
+    if match[4] and _UUID.fullmatch(before):  # Kanidm: of a request
+        return True
     if decorated:
         return len(decorated) > 1 and (line[match.start(2) - 1] != "(" or line[at : at + 1] == ":")
     if delimited:
@@ -179,42 +220,49 @@ def _opens(line: str, match: "re.Match[str]", word: str) -> bool:
         return len(word) > 1 and _opens_decorated(line, match.start(2), at, word)
     if in_thread:
         return any(map(str.isdigit, match[0]))  # a time in the brackets
-    if line[:2].isspace():  # a usage text
-        return False
     following = line[at : at + 1]
+    if (
+        line[:2].isspace()
+        and not (upper in _STRONG and following == ":")
+        and not (upper and _SHORT_ID.match(line, at, at + HEAD_LENGTH))
+    ):  # a usage text
+        return False
     if upper:
-        if following == " " and _SENTENCE_GOES_ON.match(line, at):
+        if (following == " " and _SENTENCE_GOES_ON.match(line, at)) or (following == "[" and _INDEX.match(line, at)):
             return False
         if (following and following not in " \t:|[") or line[match.start(4) - 1 : match.start(4)] == ".":
             return False
-        if word not in _STRONG and following == " " and line[at + 1 : at + 2] != " ":
+        if word not in _STRONG and word not in _CODES and following == " " and line[at + 1 : at + 2] != " ":
             return _STAMP.match(line, at, at + HEAD_LENGTH) is not None
         if following == " " and "P/" in line and _REQUEST.match(line, at, at + HEAD_LENGTH):
             return False
     elif delimited and (not _OPENING.match(line, at, at + HEAD_LENGTH) or line[:at] == "FAIL"):  # FAIL: of a test
         return False
-    return len(line) - at > _LONGEST_VALUE or not _is_value(line[at:].strip(), word)
+    if line[at:].isspace() or at == len(line):  # alone, as a heading of output is
+        return bool(upper) and not line[:1].isspace()
+    return len(line) - at > _LONGEST_VALUE or not _is_value(line[at:].strip())
 
 
 def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
     opening, rest = line[:at].strip()[:1], line[end : end + HEAD_LENGTH]
+    if opening in ("(", "<") and _NOUN_AND_VERB.match(rest):
+        return False
     if opening == "|":  # a table
         return False
     if opening == "<":  # XML
         return rest[:1] in (" ", ":") and "</" not in rest
-    if opening == "(" and word.islower() and rest[:1] == " " and rest[1:2].islower():
+    if opening == "(" and word.islower() and ((rest[:1] == " " and rest[1:2].islower()) or line[:1].isspace()):
         return False
     return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # else a section of a settings file
 
 
 _LONGEST_VALUE = 60
+_OF_TALK = 80  # characters of a message that are searched for a question
 
 
-def _is_value(text: str, word: str) -> bool:
+def _is_value(text: str) -> bool:
     """Return whether `text`, after a level at a line's beginning, is the value of a setting or the cell of a table."""
-    if not text:
-        return not word.isupper()
-    if text[0] == "=" or (text[0] == "/" and " " not in text):
+    if text in _OPENING_VALUES or text[0] == "=" or (text[0] == "/" and " " not in text):
         return True
     value = text.strip(" \t:|\"',;")
     if _BARE_VALUE.fullmatch(value) or (text[0] == "|" and not any(map(str.isalpha, value))):  # or a table row

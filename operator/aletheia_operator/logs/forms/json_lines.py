@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.logs.forms.recognised import MAX_PARSED, NOTHING, Fields, Recognised
-from aletheia_operator.logs.levels import LETTERS, LEVEL_KEYS, LEVELS, SYSLOG, level_of_word
+from aletheia_operator.logs.levels import LETTERS, LEVEL_KEYS, LEVELS, SYSLOG, level_of_text, level_of_word
 
 _FIRST_KEYS = ("level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level")
 """Keys that take precedence, in this order, if a line has several."""
@@ -26,9 +26,16 @@ _DATADOG = frozenset({"service", "ddsource", "dd", "ddtags"})
 # Elastic Common Schema, Loguru, OpenTelemetry, and others
 _INNER = frozenset({
     "log", "record", "attributes", "meta", "metadata", "context", "header", "fields", "extra", "logger", "labels", "properties",
+    "event", "data", "payload", "jsonPayload", "body", "@fields", "info", "entry", "details", "attrs", "ctx", "Properties",
+    "log_info", "logEvent", "source", "LogEntry",
 })  # fmt: skip
+_WEAK_KEYS = frozenset({"priority", "prio", "Priority", "type", "log_type", "logType", "msgType", "messageType"})
+"""Keys of levels, if the other fields are those of a log."""
+_WEAK_WORDS = _STATUS_WORDS | {"err", "notice", "fatal", "trace", "information", "crit", "verbose", "emerg"}
+_TIMES = frozenset({"time", "timestamp", "ts", "@timestamp", "date", "datetime", "t"})
 _BETWEEN_WORDS = str.maketrans("", "", "_-.@")
 _OF_A_LOG = frozenset({"msg", "message", "time", "timestamp", "ts", "pid", "v", "hostname", "@timestamp", "err"})
+_SHOWS_A_LOG = _MESSAGES | _TIMES | _OF_A_LOG
 _OPEN_TELEMETRY = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # severity numbers, four of each
 _FROM_DEBUG = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _FROM_TRACE = ("TRACE", "INFO", "WARN", "ERROR", "FATAL")  # Application Insights: 0 is verbose
@@ -38,6 +45,7 @@ _PYTHON = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL"}
 _MONOLOG = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL", 6: "FATAL"}
 _GOOGLE = {1: "DEBUG", 2: "INFO", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL", 7: "FATAL", 8: "FATAL"}
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")
+_LAST_WORD = re.compile(r"(?i:[_.-](?:message|msg|timestamp)|[a-z](?:Message|Msg|Timestamp))$")
 _STEP = re.compile(r"[+-]\d{1,3}$")  # slog's levels between the named levels
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -81,6 +89,8 @@ def _parse_leniently(line: str) -> Any:
 
 def _level(fields: Fields) -> tuple[str, str | None]:
     """Return the key of the level at the top ('' if it is nested), and the level."""
+    if isinstance(record := fields.get("record"), dict) and isinstance(severity := record.get("error_severity"), str):
+        return "", level_of_word(severity)  # PostgreSQL's, which CloudNativePG wraps in lines of its own level
     if not LEVEL_KEYS.isdisjoint(fields):
         for key in _FIRST_KEYS:
             if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
@@ -93,6 +103,8 @@ def _level(fields: Fields) -> tuple[str, str | None]:
 
 def _level_of(key: str, value: Any, fields: Fields) -> str | None:
     if isinstance(value, str):
+        if len(fields) > 2 and key.lower().replace("_", "") == "loglevel" and not _shows_a_log(fields):
+            return None  # a setting
         if level := LEVELS.get(value.lower()):
             return level
         if not value.isdecimal():
@@ -105,11 +117,16 @@ def _level_of(key: str, value: Any, fields: Fields) -> str | None:
     return None
 
 
+def _shows_a_log(fields: Fields) -> bool:
+    """Return whether a field has the message or the time of a line of a log: `log_message`, `server_timestamp`."""
+    return not _SHOWS_A_LOG.isdisjoint(fields) or any(_LAST_WORD.search(key) for key in fields)
+
+
 def _of_text(value: str, fields: Fields) -> str | None:
-    word = _STEP.sub("", _SGR.sub("", value[:100]).strip()).rpartition(".")[2].rpartition(":")[2]
-    if len(word) == 1:  # a grade, unless other fields are those of a log
-        return LETTERS.get(word) if word in "DIWEF" and len(_OF_A_LOG.intersection(fields)) > 1 else None
-    return level_of_word(word)
+    text = _SGR.sub("", value[:100]).strip()
+    if len(text) == 1:  # a grade, unless other fields are those of a log
+        return LETTERS.get(text) if text in "DIWEF" and len(_OF_A_LOG.intersection(fields)) > 1 else None
+    return level_of_word(text) or level_of_text(text)
 
 
 def _of_number(key: str, number: int, fields: Fields) -> str | None:
@@ -137,9 +154,15 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
 
 
 def _nested_level(fields: Fields) -> str | None:
-    for name in _INNER.intersection(fields) if not _MESSAGES.isdisjoint(fields) else ():
-        if isinstance(inner := fields[name], dict) and (level := _level_of_inner(inner, fields)):
+    whole = any(isinstance(fields[key], str) for key in _MESSAGES.intersection(fields))
+    for name in _INNER.intersection(fields):
+        inner = fields[name]
+        if isinstance(inner, dict) and (whole or not _MESSAGES.isdisjoint(inner)) and (level := _level_of_inner(inner, fields)):
             return level
+    if not _OF_A_LOG.isdisjoint(fields) and whole:
+        for name in _WEAK_KEYS.intersection(fields):
+            if isinstance(value := fields[name], str) and value.lower() in _WEAK_WORDS and not _TIMES.isdisjoint(fields):
+                return level_of_word(value)
     if isinstance(batch := fields.get("resourceLogs"), list):
         return _level_of_batch(batch)
     if isinstance(short := fields.get("s"), str) and "c" in fields and "msg" in fields:  # MongoDB

@@ -9,7 +9,8 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Recognised, nam
 from aletheia_operator.logs.levels import LETTERS, level_of_word
 
 _WORDS = (
-    "trace|finest|finer|fine|debug|config|info|information|informational|notice|warn|warning|err|error|severe|crit|critical|alert"
+    "trace|finest|finer|fine|debug|config|info|information|informational|notice|warn|warning|err|error|severe|crit|critical"
+    "|alert"
     "|emerg|emergency|fatal"
 )
 _CAPITALS = _WORDS.upper()
@@ -26,6 +27,7 @@ def _joined(*patterns: str) -> "re.Pattern[str]":
 _BEHIND_TIME = (
     r"Z [A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ",  # IBM's message ids
     rf" [+-]\d{{4}} [A-Z_]{{2,30}} \((?P<level>{_WORDS})\) ",  # Qpid Dispatch, Skupper
+    r"Z (?P<level>trace|debug|info|warning|error|critical) envoy [a-z][a-z_]{1,30} ",  # Istio
     r" \[(?P<level>[1-5]0)\] \[[a-z][\w.]{1,60}(?: \d{1,9})?\] ",  # Checkmk: numbers of Python's levels
     r" (?P<level>(?:emergenc(?=ies)|alert(?=s)|error(?=s)|warning(?=s)|notification(?=s)|informational|debugging))"
     r"(?:ies|s)?: [A-Z]{2,20}: ",  # Quagga
@@ -33,20 +35,33 @@ _BEHIND_TIME = (
     rf" T:\d{{1,20}} {{1,8}}(?P<level>{_WORDS}) <[a-z]{{1,20}}>: ",  # Kodi
     r" (?P<level>[CEWIND]) \[\d{1,10}/\d{1,10}\] ",  # MythTV
     r"Z (?P<level>UNUSUAL|\*\*BROKEN\*\*) {1,4}[\w-]{1,80}: ",  # Core Lightning
+    r" UTC \[[A-Z]{2,4}\.\d{4}\.\d{4}(?P<level>[IWECD])\] ",  # webMethods
+    rf"[+-]\d\d:\d\d [\w.-]{{1,100}} {{1,8}}!(?P<level>{_CAPITALS}) {{0,4}}\| ",  # Scylla's cluster tests
+    r"[+-]\d{4} 0x[0-9a-f]{1,8} {1,12}(?P<level>Default|Info|Debug|Error|Fault) {1,12}0x",  # macOS
     r" LOG(?P<level>[0-7])\[[^\]\s]{1,20}\]: ",  # stunnel: syslog's severities
 )
 _OF_NUMBERS = (
     r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d{6}[+-]\d{1,4} \w{2,20} {1,20}LEVEL: (?P<level>\w{3,10})",  # Db2
     rf"\d\d/\d\d/\d{{4}} {_CLOCK}\| {{0,2}}\w{{1,20}}\|[\w.-]{{1,80}}\|(?P<level>[EWICND])\|",  # Grid Engine
     r"\d\d-[A-Z][a-z]{2} \d\d:\d\d [\w.-]{1,80} JobId \d{1,10}: (?P<level>Error|Fatal error|Warning): ",  # Bacula
+    rf"\d{{1,9}} {{1,4}}[\w.-]{{1,40}} {{1,4}}(?P<level>{_CAPITALS}) {{1,5}}\[[^\]]{{1,60}}\] ",  # OpenJPA
+    r"[0-9A-F]{6,16}:(?P<level>error):[0-9A-F]{8}:",  # OpenSSL
+    rf"\d{{1,3}}(?:\.\d{{1,3}}){{3}} - {_TIME} - (?P<level>[0-7]) - ",  # Analog
+    r"\d\d/\d\d/\d\d-\d\d:\d\d:\d\d:\d{3} (?P<level>\(\d{1,10}\) [0-3]) ",  # InterSystems IRIS
     r"\d{1,4}\.\d\d\.\d{3}\.\d{3} (?P<level>[DIWE]) {1,3}[a-z]\w{1,60}: ",  # llama.cpp
+    rf"{_CLOCK} \[\d{{1,9}}\.\d{{1,9}}\] (?P<level><(?:2|4|8|16|32)>) [a-z]",  # NetBackup
+    r"\d{6}/\d{6}\.\d{3}, \[(?:[a-z]\w{0,20},){0,4}(?P<level>error|warn|info|debug)(?:,[a-z]\w{0,20}){0,4}\] ",  # hapi
+    r"\d{6}\.[\w.-]{1,100}![\w?.-]{1,80}: (?:[A-Z_]{2,40}:\d{1,6}: )?(?P<level>INFO|WARN|ERROR|DEBUG): ",  # Tuxedo
+    rf"{_CLOCK}@\d{{1,9}}/(?P<level>crit|error|warn|info|debug) - ",  # i2pd
 )
 _OF_PATHS = (
     r"[\w./-]{1,200}:\d{1,6}:\d{1,6}: (?P<level>ERROR|WARNING): ",  # Meson
+    r"[\w./\\-]{1,200}\(\d{1,6},\d{1,6}\) ?: (?P<level>(?i:error|warning|info)) [\w-]{2,60}: ",  # Bicep
     r"[\w./-]{1,200}:\d{1,6} (?:DL|SC)\d{4} (?P<level>error|warning|info|style): ",  # hadolint
 )
 _OF_NAMES = (
     r"(?P<level>Error|Warning|Info|SysError|Fatal|Break) in <[\w:~ ]{1,100}>: ",  # ROOT
+    rf"[A-Z]{{2,5}}\d{{0,3}} (?P<level>[DTIWEF]) (?:\d{{4}}[-/])?\d\d[-/]\d\d {_CLOCK}",  # Teradata
     r"guix(?: [a-z-]{1,20})?: (?P<level>error|warning): ",
     rf"[a-z][\w ]{{1,20}}:(?P<level>{_CAPITALS}|MESSAGE):\d{{4}}-\d\d-\d\d \d\dh\d\d\.\d\d ",  # OpenVAS
 )
@@ -54,6 +69,7 @@ _OF_BRACKETS = (
     r"\[(?P<level>[DIWE])\]\t\S{1,100}\t\d{4}-\d\d-\d\d ",  # LeoFS
     r"\[(?P<level>Error|Warning|Information|Verbose|Profiling|Retry)-[A-Z]\w{1,60}\.[\w.-]{1,200}\]: ",  # Duplicati
     rf"\[{_TIME}: (?P<level>[DIWEF]) \S{{1,200}}:\d{{1,9}}\] ",  # Horovod
+    r"\[\d{4}\.\d\d\.\d\d-[\d.:]{12}\]\[ {0,3}\d{1,6}\]Log[A-Z]\w{1,60}: (?P<level>Display|VeryVerbose): ",  # Unreal
     r"\[(?P<level>Msg)\] \[[\w.]{1,80}:\d{1,9}\] ",  # Gazebo
     rf"\[ ?(?P<level>{_CAPITALS}):\d{{1,4}}(?:@[\d.]{{1,20}})?\] ",  # OpenCV
     r"\[[0-9a-f]{16}\] (?:\w{1,40} ){1,6}(?P<level>error|warning|debug): ",  # VLC
@@ -63,7 +79,9 @@ _OF_BRACKETS = (
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LAYOUTS = {
     "[": _joined(*_OF_BRACKETS),
-    '"': _joined(rf'"(?P<level>(?i:{_WORDS}))","[^"\n]{{0,100}}","\d\d/\d\d/\d{{2,4}}","{_CLOCK}"'),  # ColdFusion, Lucee
+    '"': _joined(  # ColdFusion, Lucee, hMailServer: a time in one of the next columns
+        rf'"(?P<level>(?i:{_WORDS}))"(?:[,;\t] ?(?:"[^"\n]{{0,100}}"|[\w.-]{{1,20}})){{0,3}}?[,;\t] ?"(?:{_TIME}|{_CLOCK})'
+    ),
     "*": _joined(rf"\*(?P<level>{_CAPITALS})\* {{1,4}}\t"),  # PrestaShop
     "<": _joined(r'<Event Severity="(?P<level>[1-5]0)" Time="'),  # FoundationDB
     " ": _joined(rf" {{1,8}}{_LEVEL_BEFORE_TIME}"),  # Gearman
@@ -76,8 +94,9 @@ _OF_PYTHON = {"10": "DEBUG", "20": "INFO", "30": "WARN", "40": "ERROR", "50": "F
 _LEVELS = {
     "0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG",
     "S": "ERROR", "N": "INFO", "C": "FATAL", "Severe": "ERROR", "SysError": "ERROR", "Break": "FATAL", "Internal": "INFO",
-    "MESSAGE": "INFO",
+    "MESSAGE": "INFO", "Default": "INFO", "Fault": "FATAL", "Display": "INFO", "VeryVerbose": "TRACE",
     "emergenc": "FATAL", "Fatal error": "FATAL", "UNUSUAL": "WARN", "**BROKEN**": "ERROR", "Msg": "INFO", "style": "INFO",
+    "<2>": "DEBUG", "<4>": "INFO", "<8>": "WARN", "<16>": "ERROR", "<32>": "FATAL",
     "Retry": "WARN", "Profiling": "DEBUG", "notification": "INFO", "debugging": "DEBUG",
 }  # fmt: skip
 
@@ -94,6 +113,8 @@ def read_layout(line: str) -> Recognised | None:
 
 
 def _level_of(word: str, line: str) -> str | None:
+    if word[0] == "(":
+        return ("INFO", "WARN", "ERROR", "FATAL")[int(word[-1])]
     if len(word) == 2 and word.isdecimal():
         return (_OF_FOUNDATIONDB if line[:1] == "<" else _OF_PYTHON).get(word)
     if word[:1] == "D" and word[1:].isdecimal():

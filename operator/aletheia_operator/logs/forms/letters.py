@@ -9,18 +9,30 @@ from aletheia_operator.logs.forms.logfmt import read_pairs, unquote
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_PARSED, Fields, Recognised, named
 from aletheia_operator.logs.levels import LETTERS
 
-_KLOG = re.compile(r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?")
+_KLOG = re.compile(
+    r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?"
+)
+_GLUED = re.compile(
+    r"([IWEFDC])@?((?:(?:\d{4})?\d{4}|\d{4}-\d\d-\d\d)[-T ]\d\d:\d\d:\d\d\S{0,20}) {1,4}(?=\S)"
+)  # Meteor, Outline
+_MYLOG = re.compile(r"([DIWE])(\d{4} \d{6}\.\d{3}) (?:\S{1,60} )?([a-z]\w{1,80}(?:::\w{1,80}){0,8})\] ")  # Moonfire
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]|\\.)*+)" (?=[A-Za-z_])')
-_RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+\w{1,12} -- ((?:[^:]|:(?=\S)){0,300}+): ")
+_RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+(?:\w{1,12} )?-- ((?:[^:]|:(?=\S)){0,300}+): ")
 _ANDROID_TAG = re.compile(r"([VDIWEFA])/(?:([\w.$ -]{1,100}?) {0,100}\( {0,10}(\d{1,10})\)|([A-Z][\w.$-]{2,100})): ")
 _ESPRESSIF = re.compile(r"([VDIWE]) \((\d{2,12})\) ([\w.-]{1,100}): ")
 _BRACKET = re.compile(r"\[([DIWEFC]) ?([\d:. ,-]{6,30})(?: ([^\]]{1,200}))?\] ")  # Tornado, Jupyter, Optuna, c10d
 _SOURCE = re.compile(r"\[([DIWEF])(?: |:(\w{1,60}):\w{0,60}, )([\w./-]{1,200}:\d{1,9}(?: [^\]]{1,200})?)\] ")  # c10d, ONNX
-_QUOTED_TIME = re.compile(r"\[([DIWEF])\] (\d{4}-\d\d-\d\d[T ][\d:.]{8,20}Z?) ")
+_SECONDS = re.compile(r"\[([TDIWE])\]\[(\d{3,8}\.\d{3,9})\] ")  # PipeWire
+_OF_A_NAME = re.compile(r"([DIWE]): \[([\w./-]{1,60})\] (?=\S)")  # PulseAudio
+_QUOTED_TIME = re.compile(r"\[([DIWEF])\] (\d{4}-\d\d-\d\d[T ][\d:.]{8,20}Z?):? ")
 _LETTER_TIME = re.compile(r"[<(]([DIWEFCXN])[>)] ?(\d{4}-\d\d-\d\d[T ][\d:.]{8,20}) (?:- )?")  # Mumble, qBittorrent
+_NAMED_BEFORE_TIME = re.compile(r"([TDIWEF]) \[([\w. $-]{1,80})\] \[(\d\d:\d\d:\d\d)\]:? ")  # Ignition
+_DOTTED = re.compile(r"([IWE])\. (\d\d/\d\d \d\d:\d\d:\d\d)\. (?:\d{10} )?")  # Sybase IQ
 _CUPS = re.compile(r"([DdINWECAX]) \[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ")
 _TENDERMINT = re.compile(r"([DIE])\[(\d{4}-\d\d-\d\d\|[\d:.]{8,20})\] ")
 _PASSENGER = re.compile(r"\[ ([CEWNID])\d? (\d{4}-\d\d-\d\d [\d:.]{8,20}) (\S{1,60}) ([^\]\n]{1,200}:\d{1,9}) \]: ")
+_PROMPTED = re.compile(r"([TDIWE])> (?=[A-Z][a-z]|[a-z]+ [a-z])")  # Jolokia
+_COUNTED = re.compile(r"\[ {0,10}(\d{1,12})\]\[([DIWEV])\]\[([\w./-]{1,100}:\d{1,6})\] (?:[\w:~]{1,80}\(\): )?")
 _CUPS_LEVELS = {"d": "TRACE", "N": "INFO", "X": "FATAL"}
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
@@ -28,6 +40,10 @@ _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 def read_klog(line: str) -> Recognised | None:
     """Read klog, glog and CockroachDB."""
     if not (match := _KLOG.match(line, 0, HEAD_LENGTH)):
+        if (line[1:5].isdecimal() or line[1:2] == "@") and (match := _GLUED.match(line, 0, HEAD_LENGTH)):
+            return named(LETTERS[match[1]], line[match.end() :], time=match[2])
+        if match := _MYLOG.match(line, 0, HEAD_LENGTH):
+            return named(LETTERS[match[1]], line[match.end() :], time=match[2], source=match[3])
         return None
     letter, time, pid, source = match.groups()
     message = line[match.end() :]
@@ -61,6 +77,14 @@ def read_letter_tag(line: str) -> Recognised | None:
     """Read Android's brief form and ESP-IDF's."""
     if line[1:2] == "/" and (match := _ANDROID_TAG.match(line, 0, HEAD_LENGTH)):
         return named(LETTERS[match[1]], line[match.end() :], logger=match[2] or match[4], pid=match[3])
+    if line[1:3] == " [" and (match := _NAMED_BEFORE_TIME.match(line)):
+        return named(LETTERS[match[1]], line[match.end() :], logger=match[2].strip(), time=match[3])
+    if line[1:4] == ": [" and (match := _OF_A_NAME.match(line)):
+        return named(LETTERS[match[1]], line[match.end() :], logger=match[2])
+    if line[1:3] == "> " and (match := _PROMPTED.match(line)):
+        return named(LETTERS[match[1]], line[match.end() :])
+    if line[1:3] == ". " and (match := _DOTTED.match(line)):
+        return named(LETTERS[match[1]], line[match.end() :], time=match[2])
     if line[1:3] == " (" and (match := _ESPRESSIF.match(line, 0, HEAD_LENGTH)):
         return named(LETTERS[match[1]], line[match.end() :], logger=match[3], time=match[2])
     return None
@@ -75,8 +99,15 @@ def read_letter_bracket(line: str) -> Recognised | None:
         return named(LETTERS[match[1]], line[match.end() :], time=match[2], logger=match[3])
     if match := _SOURCE.match(line, 0, HEAD_LENGTH):
         return named(LETTERS[match[1]], line[match.end() :], logger=match[2], source=match[3])
-    if match := _QUOTED_TIME.match(line, 0, HEAD_LENGTH):
+    if match := _QUOTED_TIME.match(line, 0, HEAD_LENGTH) or _SECONDS.match(line, 0, HEAD_LENGTH):
         return named(LETTERS[match[1]], line[match.end() :], time=match[2])
+    return None
+
+
+def read_counted(line: str) -> Recognised | None:
+    """Read Arduino's core for the ESP32: milliseconds, a letter and a place in the source, each in brackets."""
+    if match := _COUNTED.match(line, 0, HEAD_LENGTH):
+        return named(LETTERS[match[2]], line[match.end() :], time=match[1], source=match[3])
     return None
 
 

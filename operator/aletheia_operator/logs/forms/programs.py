@@ -5,6 +5,7 @@ To add one, add its beginning to `_BEGINNINGS`, or a pattern to `_PATTERNS` with
 
 import re
 
+from aletheia_operator.logs.forms import codes
 from aletheia_operator.logs.forms.anywhere import LOCALIZED
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, LONG_HEAD, Recognised, by_key, named
 from aletheia_operator.logs.levels import LETTERS, level_of_word
@@ -29,7 +30,11 @@ _BEGINNINGS = {
     "CMake Error ": "ERROR", "CMake Error: ": "ERROR", "CMake Warning ": "WARN", "CMake Deprecation Warning ": "WARN",
     "Error from server": "ERROR", "Error occurred during initialization of VM": "ERROR", "Warning message:": "WARN",
     "Warning messages:": "WARN", "Execution halted": "FATAL", "⨯ Error": "ERROR",
+    "error execution phase ": "ERROR", "Error response from daemon: ": "ERROR", "docker: Error response from ": "ERROR",
+    "! LaTeX Error: ": "ERROR", "DEPRECATION WARNING [": "WARN",
+    "Deprecation Warning [": "WARN", "[ioredis] Unhandled error event: ": "ERROR",
     "ERROR! ": "ERROR", "standard_init_linux.go:": "ERROR", "Can't locate ": "ERROR", "Bail out!": "FATAL",
+    "Poco::Exception. Code: ": "ERROR",
     "LibClamAV Error: ": "ERROR", "LibClamAV Warning: ": "WARN", "lerna ERR! ": "ERROR", "lerna WARN ": "WARN",
     "log4j:WARN ": "WARN", "log4j:ERROR ": "ERROR", "SLF4J(E): ": "ERROR", "SLF4J(W): ": "WARN", "SLF4J(I): ": "INFO",
     "SLF4J(D): ": "DEBUG", "wandb: ERROR ": "ERROR", "wandb: WARNING ": "WARN",
@@ -49,7 +54,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     ),
     "W": (re.compile(r"(?P<level>W): (?:GPG|Failed|The |Some |Target|Possible|http|https|Download|Skipping|An )"),),  # apt
     "e": (
-        re.compile(r"(?P<level>e): (?:file://|/|[A-Z]:\\)"),  # Kotlin's compiler
+        re.compile(r"(?P<level>e): (?:file://|/|[A-Z]:\\|[\w./-]{1,200}\.kts?: )"),  # Kotlin's compiler
         re.compile(r"(?P<level>error)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),  # rustc, Zig
         re.compile(r"(?P<level>error)(?:  ?- | ?--- )"),  # Next.js, Verdaccio
         re.compile(
@@ -58,7 +63,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
         re.compile(r"exec: \"[^\"\n]{1,300}\"(?P<level>: executable file not found)"),
     ),
     "w": (
-        re.compile(r"(?P<level>w): (?:file://|/|[A-Z]:\\)"),
+        re.compile(r"(?P<level>w): (?:file://|/|[A-Z]:\\|[\w./-]{1,200}\.kts?: )"),
         re.compile(r"(?P<level>warning)(?:\[\w{1,12}\]|\(\w{1,60}\)): "),
         re.compile(r"(?P<level>warn)(?:  - | ?--- )"),
         re.compile(r"(?P<level>warning) (?:[\w@/.-]{1,80} > |\")"),  # yarn
@@ -78,7 +83,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "r": (re.compile(r"runsv(?:dir)? [^:\n]{1,100}: (?P<level>fatal|warning): "),),
     "Z": (re.compile(r"Zigbee2MQTT:(?P<level>error|warn|info|debug) {1,2}\d{4}-"),),
     "➤": (re.compile(r"➤ YN\d{4}: [│┌└] (?P<level>Error|Warning): "),),
-    " ": (re.compile(r" (?P<level>[⨯⚠]) "),),  # Next.js
+    " ": (re.compile(r" (?P<level>[⨯⚠]) "), re.compile(r" {2,6}(?P<level>⨯) "),),  # Next.js, GoReleaser
     "*": (
         re.compile(r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),
     ),
@@ -106,6 +111,7 @@ _NAMED_LEVEL = re.compile(
     r"\*(TRACE|DEBUG|INFO|WARN|ERROR)\* \["
     r"|(?<=\d\] )[\w.-]{1,80}/(DEBUG|INFO|WARNING|ERROR|CRITICAL)/[\w.]{1,80}: "
     r"|(?:traffic_\w{1,20}|\{0x[0-9a-f]{1,16}\}|\[ET_\w{1,20} \d{1,4}\]) (NOTE): "
+    r"|(?<=[\dZ\]] )(?:(NOTE): |(LOG) (?=[A-Z][a-z]{2,20} )|\[[\w./-]{1,60}\] (MESSAGE) (?=\S))"
     r"|(?<=Z )([ACEDIW]) (?:(?:[a-z]\w{0,3}\.){1,12}[A-Z]\w{1,80}|server-main) "
     r"|\[\d{1,10}\] [\w./:-]{1,100} ([FECWIVD])> "
     r"|thumbor:(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
@@ -113,7 +119,6 @@ _NAMED_LEVEL = re.compile(
     r"|\d\d\.\d\d\.\d\d \d\d:\d\d:\d\d\.\d{3} {1,30}+[\w.-]{1,60} \(([DIWE])\) "
     r"|\d{4}-[A-Z][a-z]{2}-\d\d [\d:.]{8,18} UTC [\w.]{1,60}:(TRC|DBG|NFO|WRN|ERR|FTL) "
 )
-_MESSAGE_ID = re.compile(r"[A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ")  # IBM's
 _CSV = re.compile(  # PostgreSQL's and Greenplum's csvlog
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6} [A-Z]{2,5},(?:(?:\"[^\"]{0,200}\"|[^\",]{0,100}),){8,24}?"
     r"\"?(?P<level>LOG|DEBUG[1-5]|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC)\"?,\"?[0-9A-Z]{5}\"?,"
@@ -126,12 +131,12 @@ _WARNINGS = re.compile(
 )
 _LOG4J = re.compile(r'[^>\n]{0,400}?\blevel="(?P<level>[A-Z]{3,8})"')
 _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
-_PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] )(?=PHP )")
+_PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] |\d - )(?=PHP )")
 _LEVEL_OF_MARK = {
     ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
     ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN",
     "UnhandledPromiseRejection": "ERROR", "VERB": "TRACE", "SEVER": "ERROR", "WARNI": "WARN", "WAR": "WARN", "DEB": "DEBUG",
-    "NFO": "INFO", "EVENT": "INFO", "MAJ": "ERROR", "M_DBG": "TRACE", "F_DBG": "TRACE",
+    "NFO": "INFO", "MESSAGE": "INFO", "EVENT": "INFO", "MAJ": "ERROR", "M_DBG": "TRACE", "F_DBG": "TRACE",
     "WDIAG": "WARN", "EDIAG": "ERROR",
 }  # fmt: skip
 
@@ -144,8 +149,8 @@ def read_program(line: str) -> Recognised | None:
     for pattern in _PATTERNS.get(line[:1], ()):
         if match := pattern.match(line, 0, HEAD_LENGTH):
             return named(_level_of(match["level"]), None)
-    if line[:3].isupper() and (match := _MESSAGE_ID.match(line)):
-        return named("FATAL" if match["level"] == "S" else LETTERS[match["level"]], line[match.end() :])
+    if line[:3].isupper() and (found := codes.read_ibm(line)):
+        return found
     if "arning: " in line[:HEAD_LENGTH] and _WARNINGS.match(line, 0, HEAD_LENGTH):  # Python's and Ruby's
         return named("WARN", None)
     return None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from aletheia_operator.logs.forms.recognised import LONG_HEAD, Fields, Recognised, named
-from aletheia_operator.logs.levels import LETTERS, SYSLOG
+from aletheia_operator.logs.levels import LETTERS, SYSLOG, level_of_word
 
 Recogniser = Callable[[str], Recognised]
 
@@ -20,6 +20,11 @@ _RFC5424 = re.compile(
 )
 _KERNEL = re.compile(r"(?:<(\d{1,3})>)?(\[\s{0,8}\d{1,12}\.\d{1,9}\]) ?")
 _PRIORITY = re.compile(r"<([0-7])>(?=[^\s<])")
+_FACILITIES = 24
+_NAMES = frozenset({"system", "log", "audit", "config", "default", "success", "note", "fine", "fail"})
+_TIMED = re.compile(
+    r"<(\d{1,3})> ?(?=[*.]?[A-Z][a-z]{2} {1,2}\d{1,2} |\d{4}-\d\d-\d\d|\d{1,9}: |[a-z_]{2,20}=[\w\"]|[\w.-]{1,60} \d{4}-)"
+)
 _XORG = re.compile(r"(\[\s{0,8}\d{1,12}\.\d{1,9}\] )?\((EE|WW|II)\) ")
 
 
@@ -27,7 +32,8 @@ def read_syslog(line: str, recognise: Recogniser) -> Recognised | None:
     """Read a syslog line. The level of the program's own line, found by `recognise`, takes precedence over the priority."""
     if match := _RFC3164.match(line, 0, LONG_HEAD):
         priority, time, host, program, pid = match.groups()
-        return _wrap(priority, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
+        found = _wrap(priority, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
+        return found if found.level else found._replace(level=_level_of_name(program) or _level_of_name(host))
     if line[:1] != "<":
         return None
     if match := _RFC5424.match(line, 0, LONG_HEAD):
@@ -37,7 +43,7 @@ def read_syslog(line: str, recognise: Recogniser) -> Recognised | None:
         return _wrap(priority, line[match.end() :], fields, recognise)
     if match := _KERNEL.match(line, 0, LONG_HEAD):
         return _wrap(match[1], line[match.end() :], {"time": match[2]}, recognise)
-    if match := _PRIORITY.match(line):
+    if (match := _PRIORITY.match(line)) or ((match := _TIMED.match(line)) and int(match[1]) < len(SYSLOG) * _FACILITIES):
         return _wrap(match[1], line[match.end() :], {}, recognise)
     return None
 
@@ -48,6 +54,12 @@ def read_iso_syslog(line: str, recognise: Recogniser) -> Recognised | None:
         time, host, program, pid = match.groups()
         return _wrap(None, line[match.end() :], {"time": time, "host": host, "program": program, "pid": pid}, recognise)
     return None
+
+
+def _level_of_name(name: str) -> str | None:
+    """Return the level that a program without a host name writes where syslog has the host or the program."""
+    word = name.strip("[](){}<>|*#:")
+    return None if word in _NAMES else level_of_word(word)
 
 
 def read_xorg(line: str) -> Recognised | None:
