@@ -5,7 +5,7 @@ import random
 import pytest
 
 from aletheia_operator.redact import Level, Redactor
-from tests.support.secrets import HALVES, LOOKALIKES
+from tests.support.secrets import BLIND, BLIND_LOOKALIKES, HALVES, LOOKALIKES
 from tests.support.secrets.measuring import by_kind, missed, touched
 from tests.support.secrets.stored import read, read_lookalikes
 
@@ -23,14 +23,14 @@ def test_the_corpus_is_large() -> None:
     assert sum(len(read_lookalikes(name)) for name in LOOKALIKES) >= 3000
 
 
-@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("name", [*HALVES, *BLIND])
 def test_secrets_are_found(name: str) -> None:
     """This holds for each part of the corpus."""
     count, survived = missed(read(name), Redactor(b"key"))
     assert 1 - len(survived) / count >= MIN_RECALL, by_kind(survived)
 
 
-@pytest.mark.parametrize("name", LOOKALIKES)
+@pytest.mark.parametrize("name", [*LOOKALIKES, *BLIND_LOOKALIKES])
 def test_look_alikes_stay(name: str) -> None:
     """This holds for each part of the corpus."""
     count, changed = touched(read_lookalikes(name), Redactor(b"key"))
@@ -54,10 +54,11 @@ def test_redacting_twice_changes_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_secrets_are_found_wherever_blocks_end(seed: int) -> None:
-    """The whole corpus as one stream, in blocks of any number of lines: the same lines come out."""
+    """A third of the corpus as one stream, in blocks of any number of lines: the same lines come out."""
     draw = random.Random(seed)
     cases = [case for name in HALVES for case in read(name) if case[0] not in ONE_BLOCK]
-    draw.shuffle(cases)
+    random.Random(0).shuffle(cases)
+    cases = cases[seed::3]
     text = "".join(f"{text}\n----\n" for _, text, _ in cases).encode()
     whole = Redactor(b"key").lines().feed(text)
     lines = text.splitlines(keepends=True)

@@ -265,6 +265,10 @@ def test_a_deeply_nested_annotation_is_no_end() -> None:
         "\\",
         "a.b-",
         "'\"",
+        "insert into t (password) values ('x') ",
+        "update t set password = $1 param $1 = 'x', ",
+        "cookies: {a: ",
+        'password is "a" -> "b" ',
     ],
 )
 def test_hostile_text_is_read_once(hostile: str) -> None:

@@ -1,5 +1,7 @@
 """The redaction of a capture: the spec within the limits of an admin, with the same tokens after a restart."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from aletheia_operator.settings import Redaction
 from tests.unit.capturing import files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import FakeFetcher, forever, make_order, make_tools
 
+ROOT = Path(__file__).parents[2]
 OTHER_UID = "0" * 8 + "-1111-4222-8333-444444444444"
 LEVELS: list[tuple[str, bool, str | None, str, bool]] = [
     ("secrets", False, None, "secrets", False),
@@ -73,6 +76,65 @@ def test_rules_that_are_too_large_together_are_refused() -> None:
     began = time.process_time()
     assert Redactor(rules=rules[:15]).text("EMP3-123") == "[redacted:badge-3]"
     assert time.process_time() - began < 2
+
+
+ODD = [
+    r"\Aabc", r"abc\z", r"\Qabc", r"\Qa.c\E", r"(?-m)^abc", r"(?m-s:^abc)", r"\(?P<x>abc", r"[(?P<x>]abc", r"\\Aabc", "^abc$",
+    r"(?s)abc.x", "(?i)ABC", "abc|x", r"(?P<secret>abc)x?", r"(?<secret>abc)x", r"abc\s*x", r"\babc", "(?U)c+", r"\x61bc",
+    "[^b]bc", "a\\b|(?:abc)",
+]  # fmt: skip
+AROUND = [b"abc", b"xabc x", b"a.c P<x>abc", b"<abc", b"", b"\\Aabc", b"ABC abcx", b"EMP-1 zzz", b"nothing"]
+
+
+@pytest.mark.parametrize("pattern", ODD)
+def test_a_rule_is_applied_to_each_line_alone(pattern: str) -> None:
+    """Wherever a line is in a block, and whichever other rules there are."""
+    redactor = Redactor(rules=[Rule("badge", "EMP-[0-9]+"), Rule("odd", pattern), Rule("other", "(?P<secret>z)zz")])
+    expected = {line: Redactor(rules=[Rule("odd", pattern)]).line(line) for line in AROUND if line != b"EMP-1 zzz"}
+    expected[b"EMP-1 zzz"] = b"[redacted:badge] [redacted:other]zz"
+    assert [line for line, redacted in expected.items() if redacted != line and b"EMP" not in line]
+    for first in range(len(AROUND)):
+        lines = AROUND[first:] + AROUND[:first]
+        assert redactor.lines().feed(b"\n".join(lines)) == b"\n".join(expected[line] for line in lines)
+
+
+STATES = """
+import random
+from pathlib import Path
+from aletheia_operator.redact import Redactor, Rule
+rules = [Rule(f"badge-{number}", f"[ab]*a[ab]{{{20 + number}}}") for number in range(20)]
+redactor, any_of = Redactor(rules=rules), random.Random(1)
+for _ in range(30):
+    assert b"[redacted:" in redactor.line("".join(any_of.choices("ab", k=900)).encode())
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def test_rules_with_many_states_take_little_memory() -> None:
+    """An automaton of such a rule has a new state for nearly each character of a hostile line."""
+    done = subprocess.run([sys.executable, "-c", STATES], cwd=ROOT / "operator", capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 64 * 1024
+
+
+def test_rules_of_an_investigation_are_compiled_apart() -> None:
+    """The automata of the built-in rules take time to compile: they are the same for all Investigations."""
+    Redactor().text("x")
+    began = time.process_time()
+    for number in range(5):
+        assert Redactor(rules=[Rule("badge", f"EMP{number}-[0-9]+")]).text(f"EMP{number}-1 a") == "[redacted:badge] a"
+    assert time.process_time() - began < 0.2
+
+
+def test_own_rules_and_built_in_ones_find_secrets_of_one_line() -> None:
+    """They are merged, in any order, and a token of an earlier redaction stays."""
+    redactor = Redactor(rules=[Rule("badge", "EMP-[0-9]+"), Rule("order", "ORD(?P<secret>[0-9]+)")])
+    text = "a EMP-1 password=Xq9vLm3Zw8 ORD7 [redacted:badge:12ab] EMP-2\nplain\nORD8 token EMP-3"
+    expected = (
+        "a [redacted:badge] password=[redacted:secret] ORD[redacted:order] [redacted:badge:12ab] [redacted:badge]\nplain\n"
+        "ORD[redacted:order] token [redacted:badge]"
+    )
+    assert redactor.text(text) == expected
+    assert redactor.counts == {"badge": 3, "named": 1, "order": 2}
 
 
 @pytest.mark.parametrize("rules", [(("Badge", "x"),), (("badge", "(?=x)"),), (("badge", "x*"),), (("a", "x"), ("a", "y"))])

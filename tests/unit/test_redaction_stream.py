@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aletheia_operator.cli.redact import MAX_LINE_BYTES, redact_stream
+from aletheia_operator.cli.redact_text import MAX_LINE_BYTES, redact_stream
 from aletheia_operator.redact import Level, Redactor
 from tests.support.secrets import HALVES
 from tests.support.secrets.making import Maker
@@ -96,7 +96,7 @@ def test_the_command_keeps_lines_and_counts() -> None:
     assert secret not in done.stdout
     assert [line[:9] for line in done.stdout.split(b"\n")] == [b"one", b"password=", b"10.1.2.3 "]
     assert done.stdout.split(b"\n")[1].endswith(b"]\r")
-    assert done.stderr.startswith(b"1 secrets redacted: named 1")
+    assert done.stderr.startswith(b"1 secret redacted: named 1")
     assert b"10.1.2.3" not in command(b"10.1.2.3 last", "--level", "strict").stdout
     assert command(b"password=%s" % secret, "--level", "off").stdout == b"password=%s" % secret
 
@@ -123,7 +123,7 @@ def test_a_line_without_an_end_is_cut_and_said() -> None:
     first, second, rest = done.stdout.split(b"\n")
     assert first.endswith(b"[redacted:too-long]") and len(first) < MAX_LINE_BYTES + 200_000
     assert second.startswith(b"next password=[redacted:") and rest == b""
-    assert b"1 lines were longer than 4 MiB" in done.stderr
+    assert b"longer than 4 MiB: 1 line;" in done.stderr
 
 
 def test_memory_is_flat() -> None:

@@ -1,263 +1,303 @@
-"""Recognises secrets by the text around them: URLs, schemes, command lines, SQL, protocols, documents on one line.
+"""Recognises secrets by the text around them: URLs, schemes, protocols, documents on one line.
 
-Each rule has a pattern with a group `secret` (further groups: `secret2`, ...), and a check of the text in that group.
+Each rule has a pattern with a group `secret` (a second one: `secret2`), and a check of the text in that group. `commands` and
+`statements` have the rules for command lines and SQL.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from aletheia_operator.redact import checks
 from aletheia_operator.redact.headers import HEADERS, header_values
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
-from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret, quoted_end
+from aletheia_operator.redact.values import is_name, is_secret
 
 Span = tuple[int, int]
 Check = Callable[[bytes], bool]
+ContextRule = tuple[str, str, Check]
+"""(name, pattern, check)"""
 
+_STATED = (
+    r"(?:\s+(?:is|was|are|now|set|changed|updated|reset|rotated|replaced|generated|created|auth\w*|from|to|as|with|value"
+    r"|(?:for|of)\s+(?:user\s+)?[\w.@-]+))+\s*:?\s+"
+)
+"""Words between the name of a secret and its value in a sentence: `token for web was`, `password changed from`."""
 
-def _any(value: bytes) -> bool:
-    return bool(value) and not is_placeholder(value)
-
-
-def _password(value: bytes) -> bool:
-    return is_secret(Kind.PASSWORD, value, False)
-
-
-def _prosaic(value: bytes) -> bool:
-    return is_secret(Kind.PASSWORD, value, True)
-
-
-def _not_ids(value: bytes) -> bool:
-    return _any(value) and b"//" not in value
-
-
-def _no_port(value: bytes) -> bool:
-    return _prosaic(value) and value[:1] != b"/" and compiled(r"^[\d.]*:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$").search(value) is None
-
-
-def _no_test(value: bytes) -> bool:
-    return _prosaic(value) and compiled(r"(?i)^test|/.*\.\w{1,4}$").search(value) is None
-
-
-def _no_address(value: bytes) -> bool:
-    return _password(value) and compiled(r"(?i)^[0-9a-f]{2}(?::[0-9a-f]{2})*$").search(value) is None
-
-
-def _coded_no_port(value: bytes) -> bool:
-    return _coded(value) and _no_port(value)
-
-
-def _no_parameter(value: bytes) -> bool:
-    return _coded(value) and compiled(r"^[a-z_]+=$").search(value) is None
-
-
-def _no_number(value: bytes) -> bool:
-    return _password(value) and not value.isdigit()
-
-
-def _mixed(value: bytes) -> bool:
-    return _coded(value) and any(48 <= byte <= 57 for byte in value) and compiled("[A-Za-z]").search(value) is not None
-
-
-def _long(value: bytes) -> bool:
-    return len(value) >= 16 and is_coded(value) and _any(value)
-
-
-def _secret(value: bytes) -> bool:
-    return is_secret(Kind.SECRET, value, False)
-
-
-def _coded(value: bytes) -> bool:
-    return is_coded(value) and _any(value)
-
-
-_ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command line, also if they are the items of a list
-_WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
-_LINE = r"(?:^|[\s/;|&(\"'`\[])"
-
-RULES: tuple[tuple[str, str, Check], ...] = (
+RULES: tuple[ContextRule, ...] = (
     (
         "url-token",
-        r"(?i)(?::|%3a)(?:(?:\\*/|%2f){2})(?P<secret>[^\s/:@\"'<>`\\]{16,})@",
-        _long,
+        r"(?i)(?::|%3a)(?:(?:\\*/|%2f){2})(?P<secret>[^\s/:@\"'<>`\\]{16,})(?::(?:x-oauth-basic|x)?)?@",
+        checks.long,
     ),
-    ("redis-url", r"(?i)\brediss?://(?P<secret>[^\s:@/\"'<>`]+)@", _coded),
+    ("redis-url", r"(?i)\brediss?://(?P<secret>[^\s:@/\"'<>`]+)@", checks.coded),
     ("config-key", r"(?i)\b(?:jwt|auth|authentication|tokens?|encryption|signing|api|secret|security|hmac|aes)"
-                   r"(?:settings|options|config)?:key[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;]{8,})", _coded),
+                   r"(?:settings|options|config)?:key[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;]{8,})", checks.coded),
     ("leader", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|passphrase|secret|token))\.{4,}\s*[\"']?(?P<secret>[^\s\"'.][^\s\"']*)",
-     _password),
+     checks.password),
     ("user-info", r"(?i)(?:basic[._-]?auth[\w.-]*|user[._-]?info|user_?pwd)\\*[\"']?\s*(?:=>|[:=])\s*\\*[\"']?[\w.@+-]+:"
-                  r"(?P<secret>[^\s\"'\\]+)", _no_number),
-    ("azure-account-key", r"(?i)account[._]key[\w.-]*\s*[=:]\s*[\"']?(?P<secret>[\w+/-]{40,}={0,2})", _any),
+                  r"(?P<secret>[^\s\"'\\]+)", checks.no_number),
+    ("azure-account-key", r"(?i)account[._]key[\w.-]*\s*[=:]\s*[\"']?(?P<secret>[\w+/-]{40,}={0,2})", checks.anything),
+    ("azure-key", r"(?i)(?:primary|secondary)(?:readonly)?(?:master)?_?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
+                  r"(?P<secret>[A-Za-z0-9+/]{40,}={0,2})", checks.coded),
+    ("used-value", r"(?i)\b(?:secret|key|token|password)\b[^:=]{0,40}\busing\s+[\"'`]?"
+                   r"(?P<secret>[\w+/=-]{20,})(?:[\s\"'`,.]|$)", checks.mixed),
+    ("printed-object", r"""(?i)\b\w*(?:secret|password|credential|apikey|token)\w*[\[({\s][^\[\](){}<>]{0,60}\bvalue="""
+                       r"""["']?(?P<secret>[^\s"',\])}>]+)""", checks.coded),
+    ("jwt-call", r"""\bjwt\.(?:sign|verify|encode|decode)\([^()"']{0,80},\s*["'](?P<secret>[^"']+)["']""", checks.coded),
+    ("encoded-key", r"""(?i)api_key\\*["'][^{}]*?["']encoded\\*["']\s*:\s*\\*["'](?P<secret>[A-Za-z0-9+/]{20,}={0,2})""",
+     checks.coded),
+    ("grant-code", r"""(?i)\bauthorization_code\b[^{}]*?\bcode\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[\w.~/%-]{10,})""",
+     checks.coded),
+    ("proxy-login", r"(?i)\blogin=[\w.@-]+:(?P<secret>[^\s\"'\\/][^\s\"'\\]*)", checks.coded),
+    ("sasl-password", r"^(?:\S+Z std(?:out|err) F )?\[[\w.-]+\]:\d{2,5}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
-                        r"(?P<secret>[0-9a-f]{32}|R[0-9A-Z]{31})\b", _any),
-    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", _password),
-    ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|imp(?:dp)?\s+"
-                        r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", _password),
+                        r"(?P<secret>[0-9a-f]{32}|[0-9A-Z]{32})\b", checks.anything),
+    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", checks.password),
+    ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|\bconn(?:ect)?\s+[\"']?|imp(?:dp)?\s+"
+                        r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", checks.password),
     ("host-password", r"(?:^|[\s\"'=(,])[\w.-]{1,60}:(?P<secret>[^\s\"'@/:=,()]{4,80})@(?:[\w-]+\.)*[\w-]+(?::\d{2,5}"
-                      r"|\.[a-z]{2,})\b", _coded),
+                      r"|\.[a-z]{2,}|: no such)\b", checks.coded),
     (
         "url-signature",
         r"(?i)[?&;](?:x-amz-signature|x-amz-security-token|x-amz-credential|x-goog-signature|hmac|hash_key|key|code|access_key"
         r"|apikey|sas|auth|token|t|st|hdnts|policy|jwt|ticket|otp|state_token|client_assertion|assertion|samlresponse"
         r"|id_token_hint|pwd|pass)"
         r"=(?P<secret>[^&\s\"'#<>\\]{12,})",
-        _coded,
+        checks.coded,
     ),
-    ("query-signature", r"(?i)[?&](?:sig|signature)=(?P<secret>[^&\s\"'#<>\\]{3,})", _any),
+    ("hcl-variable", r"(?i)\bvariable\s+\\*\"(?P<name>[\w-]+)\\*\"\s*\{[^{}]*"
+                     r"\bdefault\s*=\s*\\*\"(?P<secret>[^\"\\]+)", checks.secret),
+    ("query-key", r"(?i)[?&]app_?id=(?P<secret>[0-9a-f]{32})(?:[^\w]|$)", checks.anything),
+    ("query-signature", r"(?i)[?&](?:sig|signature)=(?P<secret>[^&\s\"'#<>\\]{3,})", checks.anything),
     (
         "scheme",
-        r"(?i)\b(?:bearer|basic|digest|negotiate|ntlm|apikey|splunk|geniekey)(?:\s+|%20"
+        r"(?i)\b(?:bearer|basic|negotiate|ntlm|apikey|splunk|geniekey|ssws)(?:\s+|%20"
         r"|\+)(?P<secret>[\w.~+/-]{8,}={0,2})(?:[^\w=]|$)",
-        _no_parameter,
+        checks.no_parameter,
     ),
-    ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", _coded),
+    ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", checks.coded),
     ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account"
-                    r"|enrol?lment|join|bootstrap|activation)[ _-]?key|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*)[\"'`]?"
+                    r"|enrol?lment|join|bootstrap|activation|hmac|aes|session|cipher|webhook|storage|shared"
+                    r"|master|client)[ _-]?key|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*|\s*=\s*)[\"'`]?"
                     r"(?:(?P<secret>[\w.~+-]{20,}={0,2})(?:[^\w=/]|$)|(?P<secret2>[A-Za-z0-9+/]{40,}={0,2})(?:[^\w=/]|$))",
-     _mixed),
-    ("signature", r"(?i)\bSignature=(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", _any),
+     checks.mixed),
+    ("signature", r"(?i)Signature=[\"']?(?P<secret>[0-9a-f]{64}|[\w+/%-]{27,}=*)", checks.anything),
     ("secret-id", r"(?i)\bsecret[-_ ]?id\b\\*[\"']?(?:\s*[:=]\s*|\s+)\\*[\"']?"
-                  r"(?P<secret>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", _any),
-    ("php-serialized", r"""s:\d+:\\*"(?P<name>[\w.-]+)\\*";s:\d+:\\*"(?P<secret>[^"\\]+)""", _secret),
+                  r"(?P<secret>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", checks.anything),
+    ("php-serialized", r"""s:\d+:\\*"(?P<name>[\w.-]+)\\*";s:\d+:\\*"(?P<secret>[^"\\]+)""", checks.secret),
     ("password-set", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,40}\b(?:set|changed|reset|updated|initiali[sz]ed"
-                     r"|now)\s+(?:from\s+\S+\s+)?(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", _coded),
-    ("flag", r"", _any),  # find_flags
-    (
-        "user-password",
-        r"""(?:^|\s|["'`])(?:-u|-U|--user|--proxy-user|--username|--creds|--auth|-a|-creds|-auth|--http-user"""
-        r"""|--basic-auth|--src-creds|--dest-creds)"""
-        r"""(?:["'`]?,?\s*["'`]?|=["'`]?)(?P<user>[\w.@+\\$-]+)[:%](?P<secret>[^\s"'`,/][^\s"'`]*)""",
-        _not_ids,
-    ),
-    ("mysql-password", rf"{_LINE}(?:mysql\w*|mariadb[\w-]*|mycli|xtrabackup|innobackupex"
-                       rf"|percona\S*)\b.*?\s[\"']?-p[\"']?(?P<secret>[^\s\"',]+)", _any),
-    (
-        "program-password",
-        rf"{_LINE}(?:redis-cli|keydb-cli|valkey-cli|sshpass|mongo\w*|ldap\w+|docker|podman|skopeo|buildah|nerdctl|helm"
-        rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
-        rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty|snmpwalk|snmpget"
-        rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
-        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-pw"
-        rf"|/p:){_ARG}?{_WORD}",
-        _no_port,
-    ),
-    ("user-flag", r"(?:^|\s)(?:-u|-U|-l|--user|--username|--login)[\s=][\"']?[\w.@\\-]+[\"']?\s+-[pPw]\s+[\"']?"
-                  r"(?P<secret>[^\s\"']+)", _coded_no_port),
-    ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"'-]{6,})(?:[\s\"']|$)", _coded),
-    ("lftp", r"\blftp\b.*?\s-u\s+[^\s,]+,(?P<secret>\S+)", _any),
-    ("snmp-privacy", r"\bsnmp\w+\b.*\s-X\s+[\"']?(?P<secret>[^\s\"']+)", _any),
-    ("vault-login", r"\b(?:vault|bao)\s+login\s+(?:-\S+\s+)*[\"']?(?P<secret>[^\s\"'=]{8,})", _coded),
-    ("ssh-keygen", r"\bssh-keygen\b.*?\s-[NP]\s+[\"']?(?P<secret>[^\s\"']+)", _any),
-    ("openssl-key", r"\bopenssl\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", _prosaic),
+                     r"|now)\s+(?:from\s+\S+\s+)?(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", checks.coded),
     ("password-word", r"(?i)\bpass(?:word|phrase|code)\s+[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.-]{7,64})[\"'`)]?"
-                      r"(?:[\s,;]|\.?$)", _mixed),
-    ("cookie-word", r"(?i)\bcookie\s+[\w.-]+=(?P<secret>[^\s;\"']{16,})", _coded),
+                      r"(?:[\s,;]|\.?$)", checks.mixed),
+    ("announced-value", r"(?i)\b(?:token|(?:api|access|secret|auth\w*|license|private|encryption|signing|master)[ _-]?key"
+                        r"|secret"
+                        r"|credential"
+                        r"|recovery codes?)(?P<between>\b[^:=\"'\n]+):\s+[\"'`]?(?P<secret>[\w.~+/=-]{20,})[\"'`]?"
+                        r"(?:[\s,;)]|\.?$)", checks.random),
+    ("with-key", r"(?i)\b(?:with|using)\s+(?:the\s+|this\s+)?(?:(?:api|access|secret|auth|bearer|encryption|signing"
+                 r"|license|new|old)\s+)?(?:key|token|secret|password|passphrase)\s+[\"'`]?"
+                 r"(?P<secret>[\w.~+/=-]{20,})[\"'`]?(?:[\s,;)]|\.?$)", checks.random),
+    ("key-value", r"""(?:^|[\s{,\['"])\\*["']?key\\*["']?\s*(?:=>"""
+                  r"""|[:=])\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{32,88}={0,2})(?:[\s"',;}\])\\]|$)""",
+     checks.three_classes),
+    ("crypt-key", r"""(?i)\b(?:crypt\w*|encrypt\w*|admin_key|key-auth|keyauth)\b[^:={}\[\]]{0,4}(?:=>"""
+                  r"""|[:=])[^=:]*\bkey\\*["']?\s*"""
+                  r"""(?:=>|[:=])\s*\\*["']?(?P<secret>[\w+/=-]{16,})""", checks.coded),
+    ("gossip-key", r"""(?i)\bencrypt\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{22,43}={1,2})""", checks.coded),
+    ("paired-user", r"""(?i)(?:^|[\s,;{"'])[\w.-]*(?:users?|auth|login|userpass|local_user|stats\s+auth)(?:\s*[=]\s*"""
+                    r"""|:\s|\s+)\\*["']?"""
+                    r"""[a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:,@][^\s"'\\]*)""", checks.pair),
+    ("bad-pair", r"(?i)\b(?:credentials?|login|password)\s+(?:for\s+)?[\w.-]+:(?P<secret>[^\s@:/\"',]{6,})@", checks.coded),
+    ("bundle", r"(?i)\bBUNDLE_\w+__\w+[\"']?\s*[:=]\s*[\"']?(?P<secret>[0-9a-f]{8}:[0-9a-f]{8})\b", checks.anything),
+    ("sasl-response", r"\bAUTH\s+\d+\s+\w+\s.*\bresp=(?P<secret>[A-Za-z0-9+/]{8,}={0,2})", checks.anything),
+    ("attribute-value", r"""(?i)\b[\w-]*passw(?:or)?d(?:\(\d+\))?\s+value\s*[:=]?\s*\\*["'](?P<secret>[^"'\\]+)""",
+     checks.password),
+    ("exim", r"\bclient_send\s*=\s*:\s*[^\s:]+\s*:\s*(?P<secret>\S+)", checks.anything),
+    ("random-result", r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*".*\brandom_password\b""", checks.anything),
+    ("hook", r"/(?:bot/v\d/hook|robot/send)(?:/|\?access_token=)(?P<secret>[\w-]{20,})", checks.anything),
+    ("password-prose", rf"(?i)\bpass(?:word|phrase|code|wd){_STATED}[\"'`(]?(?P<secret>[^\s\"'`,;()<>]{{5,}})", checks.stated),
+    ("key-prose", rf"(?i)\b(?:token|secret|key"
+                  rf"|credentials?){_STATED}[\"'`(]?(?P<secret>[\w.~+/-]{{16,}}={{0,2}})(?:[\s\"'`,.;)]|$)",
+     checks.random),
+    ("password-got", r"(?i)\bpass(?:word|phrase|code)\b.*?\b(?:expected|got|received|actual|given|entered)\s+[\"'`]?"
+                     r"(?P<secret>[^\s\"'`,;]{5,})", checks.stated),
+    ("password-source", r"(?i)\bpass(?:word|phrase)\s+(?:from|for|of)\s[^:=\"']*:\s+(?P<secret>\S{6,})\s*$", checks.stated),
+    ("sms-code", r"(?i)\bsms\b.*\bcode[=:]\s?(?P<secret>\d{4,8})\b", checks.anything),
+    ("invalid-key", r"(?i)\bapi[- ]?key\b.*\bkey\s+(?P<secret>[0-9a-f]{32,40})\s+is\s+(?:invalid|not|wrong)\b",
+     checks.anything),
+    ("typed-variable", r"(?:^|\s)(?P<name>[A-Z][A-Z0-9_]+)[\t ]+[Ss]tr(?:ing)?[\t ]+(?P<secret>\S+)\s*$", checks.secret),
+    ("password-but-got", r"(?i)\bpass(?:word|phrase"
+                         r"|code)\b.*\bexpected\s+\S+\s+(?:but\s+)?got\s+[\"'`]?(?P<secret>[^\s\"'`,;]{5,})",
+     checks.stated),
+    ("password-to", r"(?i)\bpass(?:word|phrase|code)\b[^:=\"']*\b(?:from|changed)\s+[\"'`]?[^\s\"'`]{5,}[\"'`]?\s+to\s+"
+                    r"[\"'`]?(?P<secret>[^\s\"'`,;]{5,})", checks.stated),
+    ("key-to", r"(?i)\b(?:token|secret"
+               r"|key)\b[^:=\"']*\bfrom\s+[\"'`]?\S{16,}\s+to\s+[\"'`]?(?P<secret>[\w.~+/-]{16,}={0,2})"
+               r"(?:[\s\"'`,.;)]|$)", checks.random),
+    ("key-for", r"(?i)\bkey\s+for\s+[\w.-]+\.\w+:\s+(?P<secret>[\w+/=-]{24,})", checks.coded),
+    ("validated-input", r"""(?i)\bloc\\*["']\s*:\s*\[[^\]]*["'](?P<name>\w+)\\*["']\s*\][^{}]*?\binput\\*["']\s*:\s*"""
+                        r"""\\*["'](?P<secret>[^"'\\]+)""",
+     checks.secret),
+    ("go-variable", r"\{(?P<name>[A-Z][A-Z0-9_]*)\s+(?P<secret>[^\s{}]+)\s+(?:nil|<nil>|&)", checks.secret),
+    ("clear-text", r"""\bclear-?[tT]ext=["'](?P<secret>[^"']+)""", checks.anything),
+    ("sasl-payload", r"""(?i)\bsasl\w+\\*["']?[^{}]*?\bpayload\\*["']?\s*:\s*(?:BinData\(\d+,\s*)?"""
+                     r"""\\*["'](?P<secret>[A-Za-z0-9+/]{8,}={0,2})""",
+     checks.anything),
+    ("random-output", r"\brandom_password\.\S+.*\bresult=(?P<secret>[^\]\s]+)", checks.anything),
+    ("azure-value", r"""(?i)\bvalue\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{86}==)""", checks.anything),
+    ("macro", r"\$USER\d{1,3}\$\s*=\s*(?P<secret>[^\s/]\S*)\s*$", checks.coded),
+    ("quoted-pair", r"""(?i)\b[\w.-]*(?:auth|userpass|credentials?"""
+                    r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
+     checks.no_port),
+    ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
+    ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
+    ("sasl-element", r"""(?i)\bmechanism=["'][\w-]+["'][^<>]*>(?P<secret>[A-Za-z0-9+/]{8,}={0,2})<""", checks.anything),
+    ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
+     checks.anything),
+    ("cookie-word", r"(?i)\bcookie\s+[\w.-]+=(?P<secret>[^\s;\"']{16,})", checks.coded),
     ("password-from", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,30}\b(?:changed|updated|reset|rotated|set)\s+from\s+"
-                      r"[\"'`]?(?P<secret>[^\s\"'`]+)[\"'`]?\s+to\s", _coded),
-    ("credentials-pair", r"(?i)\bcredentials?\s*:\s*[\"']?[\w.@-]+\s*/\s*(?P<secret>[^\s\"']+)", _coded),
-    ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
-                          rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", _prosaic),
-    ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
-                   r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
-                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|nickserv\s+:?identify|:identify"
-                   r"|convertto-securestring(?:\s+-string)?)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)", _prosaic),
-    ("call", r"""(?i)(?:->__construct|\bnew\s+\w+|mysqli?_p?connect|\bgetConnection)\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
-             r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
-    ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|\.userpassword|PasswordAuthentication(?:Token)?)\(\s*"""
-                  r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", _password),
-    ("openssl-password", r"\b(?:pass|-passin|-passout|-k)(?::|\s+pass:)(?P<secret>[^\s\"'`,]+)", _password),
-    ("piped-password", r"""\becho\s+(?:-n\s+)?["']?(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
-                       r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
-                       r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl)""",
-     _any),
-    ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", _prosaic),
+                      r"[\"'`]?(?P<secret>[^\s\"'`]+)[\"'`]?\s+to\s", checks.coded),
+    ("credentials-pair", r"(?i)\bcredentials?\s*:\s*[\"']?[\w.@-]+\s*/\s*(?P<secret>[^\s\"']+)", checks.pair),
+    ("call", r"""(?i)(?:(?:->|::)__construct|\bnew\s+\w+|mysqli?_p?connect|\bDBI(?:->|\s+)connect|\bgetConnection)"""
+             r"""\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
+             r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", checks.password),
+    ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|\.auth|\.userpassword"""
+                  r"""|PasswordAuthentication(?:Token)?)\(\s*"""
+                  r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", checks.password),
+    ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", checks.prosaic),
     ("announced", r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|token|key|secret"
-                  r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", _prosaic),
-    ("password-for", r"(?i)\bpassword\s+for\s+[^:]{1,100}:\s+(?P<secret>\S+)\s*$", _coded),
+                  r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", checks.prosaic),
+    ("password-for", r"(?i)\bpassword\s+for\s+[^:]{1,100}(?::|\s(?:is|was)"
+                  r"(?: now)?:?)\s+[\"'`]?(?P<secret>[^\s\"'`]+)[\"'`]?\s*$", checks.coded),
+    ("shared-secret", r"(?i)\b(?:shared|client|webhook|signing|consumer)\s+secret\s+"
+                  r"(?:is\s+)?[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.]{7,64})"
+                      r"(?:[\s\"'`),;]|\.?$)", checks.mixed),
+    ("community", r"(?i)\bcommunity\s+string\s*[:=]?\s+[\"'`]?(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
+    ("dsn-password", r"(?i)\bdsn\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]+:(?P<secret>[^\s\"'@/:]+)@/", checks.password),
+    ("aws-pair", r"(?:AKIA|ASIA)[A-Z0-9]{16}(?:[\s\"'/:,|\\]|\d{4}-\d\d-\d\dT\S+){1,8}"
+                 r"(?P<secret>[A-Za-z0-9+/]{40}(?:\s+[A-Za-z0-9+/=]{100,})?)(?:[^\w+/]|$)",
+     checks.anything),
+    ("secure-string", r"""(?i)\bSecureString\\*["']\s*,\s*\\*["']Value\\*["']\s*:\s*\\*["'](?P<secret>[^"'\\]+)"""
+                      r"""|\\*["']Value\\*["']\s*:\s*\\*["'](?P<secret2>[^"'\\]+)\\*["']\s*,\s*"""
+                      r"""\\*["']Type\\*["']\s*:\s*\\*["']SecureString""",
+     checks.anything),
     ("generated", r"(?i)\b(?:generated|temporary|initial|new|random|one-time)\b[^:]{0,40}\bpassword\b[^:]{0,60}"
                   r":\s*(?P<secret>\S+)\s*$"
-                  r"|\bpassword\b[^:]{0,30}\b(?:generated|created|set)\b[^:]{0,40}:\s*(?P<secret2>\S+)\s*$", _prosaic),
-    ("password-of", r"\bPASSWORD\s+[\w-]+\s*=\s*(?P<secret>[^\s'\"]+)\s*$", _prosaic),
-    ("aws-configure", r"\bconfigure\s+set\s+(?P<name>[\w.-]+)\s+[\"']?(?P<secret>[^\s\"']+)", _any),
+                  r"|\bpassword\b[^:]{0,30}\b(?:generated|created|set)\b[^:]{0,40}:\s*(?P<secret2>\S+)\s*$", checks.no_time),
+    ("password-of", r"\bPASSWORD\s+[\w-]+\s*=\s*(?P<secret>[^\s'\"]+)\s*$", checks.prosaic),
     ("user-line", r"(?i)\b(?:user|username)\s+\S+\s+(?:[\w-]+-)?(?:password"
-                  r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", _prosaic),
-    ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", _any),
-    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>[^\s(]\S*)\s*$", _prosaic),
-    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$", _no_address),
-    ("sql-password", r"""(?i)\b(?:identified\s+(?:\w+\s+){0,3}(?:by|as)(?:\s+password)?|(?:encrypted\s+)?password"""
-        r"""|passwd|with\s+password\s*=?|old_password|password\(|sha2\(|md5\(|crypt\()\s*\(?\s*\\*"""
-        r"""'(?P<secret>[^'\s]+)\\*'""", _password),
-    ("sql-secret", r"""(?i)\b(?:secret|access_key|aws_secret_key|key_id|token|api_key"""
-                   r"""|credentials)\s+\\*'(?P<secret>[^'\s]{8,})'""", _coded),
-    ("sql-identified", r"""(?i)\bidentified\s+by\s+\\*"(?P<secret>[^"\\\s]+)\\*\"""", _any),
+                  r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", checks.prosaic),
+    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>[^\s(]\S*)\s*$", checks.prosaic),
+    ("ldif", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|pwd|secret|key))::\s+(?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\s|$)",
+     checks.anything),
+    ("setter", r"""(?i)(?:\b(?:set|with|use)_?|[.>])(?P<name>\w*(?:passw(?:or)?d|passphrase"""
+                  r"""|pwd))\(\s*\\*["'](?P<secret>[^"'\\]+)"""
+               r"""\\*["']\s*\)""", checks.password),
+    ("key-setter", r"""(?i)(?:\b(?:set|with|use)_?|[.>])(?P<name>\w*(?:secret|token"""
+                  r"""|api_?key))\(\s*\\*["'](?P<secret>[^"'\\]+)"""
+                   r"""\\*["']\s*\)""", checks.mixed),
+    ("object-value", r"""(?i)\b(?P<name>[\w.-]*(?:pass|pwd|secret|token|key|cred)[\w.-]*)\\*["']?\s*(?:=>|[:=])\s*\[?\{"""
+                     r"""[^{}]*?"""
+                     r"""\\*["']?(?:value|plaintext|s|\$eq|stringvalue|#text|_text)\\*["']?\s*(?:=>|[:=])\s*\\*["']"""
+                     r"""(?P<secret>[^"'\\]+)""", checks.secret),
+    ("one-time", r"(?i)\b(?:otp|(?:one[- ]time|single[- ]use|2fa|mfa|totp)\s+(?:password|code|pin|passcode)"
+                  r"|passcode)\b[^:=\d]{0,40}"
+                 r"(?:[:=]|\bis)\s*\D{0,2}(?P<secret>\d{4,8})\b", checks.anything),
+    ("ppp-secrets", r"""(?:^|\s)["']?[\w.@-]+["']?\s+\*\s+["'](?P<secret>[^"'\s]+)["'](?:\s+\*|\s*$)""", checks.password),
+    ("code-prose", r"(?i)\b(?P<secret>\d{4,8})\s+is\s+your\s+(?:[\w-]+\s+){0,4}(?:code|otp|pin|password)\b"
+                   r"|\b(?:verification|security|login|access|one-time|sign-in|confirmation)\s+(?:code|pin)(?:\s+is|:)\s+"
+                   r"\D{0,2}(?P<secret2>\d{4,8}\b)", checks.anything),
+    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$",
+     checks.no_address),
     ("redis-auth", r"""(?:^|[\s"'\]>*])(?:AUTH|auth)["']?\s+(?:["'](?P<user>[\w.-]+)["']\s+)?["']"""
-        r"""(?P<secret>[^"']+)["']""", _password),
+        r"""(?P<secret>[^"']+)["']""", checks.no_word),
+    ("redis-command", r"""(?:->|command)\s?.{0,60}?\b(?:auth|AUTH)\(\[\s*"""
+                  r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
+     checks.password),
     ("protocol-password", r"(?:^|[\s>:\]\"'])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", _no_test),
-    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+\"?(?P<secret>[^\s\"]+)\"?\s*(?:$|\\r|\r)", _coded),
-    ("config-password", r"(?i)\b(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass|auth-pass\s+\S+"
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", checks.no_test),
+    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"]+)\s*(?:$|\\r|\r)"
+                   r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
+     checks.mostly_coded),
+    ("config-password", r"(?i)(?:\b|\\n)(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass"
+                  r"|r[ow]community6?|auth-pass\s+\S+"
                         r"|neighbor\s+\S+\s+password|snmp-server\s+community|enable\s+secret\s+\d?"
-                        r"|username\s+\S+\s+password\s+\d?)\s+[\"'>]?(?P<secret>[^\s\"']+)", _prosaic),
-    ("redis-acl", r"(?i)\b(?:ACL\"?\s+\"?SETUSER\b|user\s+\S+\s+on\b).*?[\s\"]>(?P<secret>[^\s\"]+)", _any),
-    ("dockerfile", r"(?i)(?:^|\s)(?:ENV|ARG|setenv)\s+(?P<name>[\w.-]*(?:passw(?:or)?d|secret|token|api_?key|_pass|_pwd"
-                   r"|_key))\s+(?P<secret>[^\s\"'=]+)\s*$", _secret),
+                        r"|username\s+\S+\s+password\s+\d?)\s+[\"'>]?(?P<secret>[^\s\"']+)", checks.prosaic),
+    ("redis-acl", r"(?i)\b(?:ACL\"?\s+\"?SETUSER\b|user\s+\S+\s+on\b).*?[\s\"]>(?P<secret>[^\s\"]+)", checks.anything),
     ("property", r"(?i)(?:^|\s)(?P<name>[a-z][\w-]*(?:\.[\w-]+)*\.[\w-]*(?:passw(?:or)?d|passphrase|secret|secret[._-]?key"
-                 r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", _coded),
-    ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", _any),
-    ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credentials?|api[-_.]?key"""
-            r"""|[-_.]?(?:access|private|secret|account|encryption|signing|master|shared|license)[-_.]?key|authorization"""
-            r"""|pwd|[-_.]pass))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", _secret),
+                 r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", checks.coded),
+    ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
+            r"""|[\w.-]key"""
+            r"""|authorization|pwd|[-_.]pass))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
-                    r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", _secret),
-    ("plist", r"""(?i)<key>(?P<name>[\w .-]+)</key>\s*<string>(?P<secret>[^<>]+)<""", _secret),
+                    r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
+    ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
+     checks.secret),
     ("form-part", r"""(?i)\bname=\\*["'](?P<name>[\w.-]*(?:passw(?:or)?d|token|secret|pwd))\\*["'](?:(?:\\r)?\\n){2}"""
-                  r"""(?P<secret>[^\s\\]+)""", _secret),
+                  r"""(?P<secret>[^\s\\]+)""", checks.secret),
     (
         "pair",
-        r"""(?i)\b\\*["'`]?(?:name|key|parameterkey|id|variable|field|param|header|property|env_?var|k|option)\\*["'`]?\s*(?:[:=]"""
+        r"""(?i)\b\\*["'`]?(?:name|key|parameterkey|id|variable|field|param|header|property|env_?var|k"""
+        r"""|option)\\*["'`]?\s*(?:[:=]"""
         r"""|=>)\s*(?P<quote>\\*["'`]?)(?P<name>[\w.$/-]+)\\*["'`]?\s*[,;\s}]?\s*"""
         r"""(?:[A-Za-z]{1,16}=\\*["'][^"']{0,30}["']\s+)?\\*["'`]?(?:value|parametervalue|val|v|content|default"""
         r"""|data)\\*["'`]?\s*(?:[:=]|=>)\s*\\*["'`]?(?P<secret>[^"'`\s,}\\]+)""",
-        _secret,
+        checks.secret,
     ),
     (
         "pair-reversed",
         r"""(?i)\b\\*["'`]?(?:value|val)\\*["'`]?\s*(?:[:=]"""
         r"""|=>)\s*(?:\\*["'`])(?P<secret>[^"'`\\]+)\\*["'`]\s*[,;\s]\s*\\*["'`]?(?:name|key)\\*["'`]?\s*(?:[:=]"""
         r"""|=>)\s*\\*["'`]?(?P<name>[\w.$/-]+)""",
-        _secret,
+        checks.secret,
     ),
     ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data)\s+(?:key|name"""
-              r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?P<secret>[^<>]+)<""", _secret),
-    ("form-data", r"""(?i)form-data;\s*name=\\*["'](?P<name>[\w.-]+)\\*["'](?:\\r\\n|\\n|\s)+(?P<secret>[^\s\\]+)""", _secret),
-    ("kubernetes-secret", r"", _any),  # find_secret_data
-    ("docker-auth", r"""\\*"auth\\*"\s*:\s*\\*"(?P<secret>[A-Za-z0-9+/]{8,}={0,2})\\*\"""", _any),
+              r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?:\s*<value>)?(?P<secret>[^<>]+)<""", checks.secret),
+    ("form-data", r"""(?i)form-data;\s*name=\\*["'](?P<name>[\w.-]+)\\*["'](?:\\r\\n|\\n|\s)+(?P<secret>[^\s\\]+)""",
+     checks.secret),
+    ("docker-auth", r"""\\*"auth\\*"\s*:\s*\\*"(?P<secret>[A-Za-z0-9+/]{8,}={0,2})\\*\"""", checks.anything),
     ("age-shamir", r"\b(?i:unseal key(?: \d+)?|recovery key(?: \d+)?|initial root token"
-                   r"|root token)\s*:\s*(?P<secret>\S{10,})", _any),
+                   r"|root token)\s*:\s*(?P<secret>\S{10,})", checks.anything),
     ("basic-pair", r"(?i)\b(?:login|log in|logged in|authenticat\w+|credentials?|creds|connecting"
                    r"|connect)\b[^:=]{0,40}?\s[\"'(]?(?P<user>[\w.-]+@?[\w.-]*)[:/]"
-        r"(?P<secret>[^\s\"'@/:,()]{4,})[\"')]?(?:\s|$)", _coded),
-    ("shadow", r"(?:^|\s)[a-z_][\w-]*:(?P<secret>\$?[./A-Za-z0-9$=,]{13,}):\d{4,6}:\d*:\d*:", _any),
+        r"(?P<secret>[^\s\"'@/:,()]{4,})[\"')]?(?:\s|$)", checks.coded),
+    ("shadow", r"(?:^|\s)[a-z_][\w-]*:(?P<secret>\$?[./A-Za-z0-9$=,]{13,}):\d{4,6}:\d*:\d*:", checks.anything),
     ("var-dump", r"""(?i)\[\\*["']?(?P<name>[\w.-]+)\\*["']?(?::\\*["']?\w+\\*["']?)?\]"""
-        r"""\s*=>\s*(?:string\(\d+\)\s*)?\\*["']?(?P<secret>[^"'\s\\\])]+)""", _secret),
+        r"""\s*=>\s*(?:string\(\d+\)\s*)?\\*["']?(?P<secret>[^"'\s\\\])]+)""", checks.secret),
     ("ssh-config", r"(?i)\b(?:psk|wpa_passphrase|preshared-key|PresharedKey|PrivateKey|private-key)"
-        r"\s*=?\s*[\"']?(?P<secret>[A-Za-z0-9+/]{40,44}=?)", _any),
+        r"\s*=?\s*[\"']?(?P<secret>[A-Za-z0-9+/]{40,44}=?)", checks.anything),
 )  # fmt: skip
+
+
+_ANOTHER_SUBJECT = (
+    r"(?i)\b(?:for|of|hash|digest|checksum|sha\w*|md5|fingerprint|thumbprint|ids?|uuid|uid|request|trace|pod|node|image"
+    r"|commit|version"
+    r"|etag|file|path|kid|url|error|issuer|audience|subject|name|type|counts?|used|public|is not|header"
+    r"|accessor|jti|resourceversion)\b"
+)
+"""Words between `token` and a colon after which the value is no token."""
 
 
 def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator[Span]:
     """Yield the secrets that a rule's pattern finds in a line."""
     named = b"name" in pattern.groupindex
     second = b"secret2" in pattern.groupindex
+    between = b"between" in pattern.groupindex
     for match in pattern.finditer(line):
         if second and match.group(b"secret2") is not None:
             if check(match.group(b"secret2")):
                 yield span(match, "secret2")
             continue
+        if between and compiled(_ANOTHER_SUBJECT).search(match.group(b"between")) is not None:
+            continue
+        if name in ("token-scheme", "token-prose") and is_name(match.group(b"secret") or b""):
+            continue
+        if name in ("token-scheme", "token-prose") and is_counted(line[max(match.start() - 24, 0) : span(match, "secret")[0]]):
+            continue
         if named:
             kind = kind_of(match.group(b"name").decode("utf-8", "replace"))
-            if kind is None or not is_secret(kind if kind in _JUDGED else Kind.SECRET, match.group(b"secret"), False):
+            if kind is None or not is_secret(kind if kind in JUDGED else Kind.SECRET, match.group(b"secret"), False):
                 continue
             if kind in HEADERS:
                 yield from header_values(line, *span(match, "secret"), kind, False)
@@ -268,46 +308,16 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
             yield span(match, "secret")
 
 
-_JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})
-
-FLAG = (
-    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
-    r"""|creds|requirepass|masterauth|key"""
-    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+"""
-    r"""|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
-)
+def is_counted(before: bytes) -> bool:
+    """Return whether the text before a value names a token that is no secret: `nextPageToken: `, `continue token `."""
+    found = compiled(r"(?i)(?:[\w.-]+\s+)?[\w./-]*(?:tokens?|secret)\W*(?:\sis\W*)?$").search(before)
+    return found is not None and kind_of(found.group().decode("utf-8", "replace").removesuffix("is ")) is None
 
 
-def find_flags(line: bytes) -> Iterator[Span]:
-    """Yield the values of flags: `--password x`, `"--token", "x"`."""
-    flag, at = compiled(FLAG), 0
-    while (match := flag.search(line, at)) is not None:
-        at = span(match, "name")[1]  # the value of a flag may itself be the next flag
-        kind = kind_of(match.group(b"name").decode())
-        start = span(match, "first")[0]
-        if kind is None or match.group(b"first") in b"-|><=:;,":
-            continue
-        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and kind is not Kind.PASSWORD:
-            continue  # a path, `/token`, and no flag of Windows
-        quote = match.group(b"quote")
-        if quote:
-            end = quoted_end(line, start, quote)
-        else:
-            found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
-            end = found.start() if found else len(line.rstrip(b"\r\n"))
-            if match.group(b"name").upper().endswith(line[start:end]):
-                continue  # the usage of a command: `--token TOKEN`
-        kind = kind if kind in _JUDGED else Kind.SECRET
-        prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET
-        if is_secret(
-            Kind.SECRET if kind is Kind.OBJECT else kind,
-            line[start:end],
-            prose,
-        ):
-            yield start, end
+JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})
 
 
-URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/@]*(?::|%3a)"
+URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
 
 
 def find_urls(line: bytes) -> Iterator[Span]:
@@ -328,5 +338,5 @@ def find_urls(line: bytes) -> Iterator[Span]:
             end = authority.find(b"%40")
         if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
             end = run.rfind(b"@")
-        if colon.end() < end and b"/" not in run[: colon.start()] and _any(run[colon.end() : end]):
+        if colon.end() < end and b"/" not in run[: colon.start()] and checks.anything(run[colon.end() : end]):
             yield start + colon.end(), start + end

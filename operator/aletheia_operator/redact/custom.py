@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import re2
 
 from aletheia_operator.redact.patterns import compiled, new_pattern
+from aletheia_operator.text.sizes import counted
 
 MAX_RULES = 50
 MAX_PATTERN = 1000  # characters
@@ -32,7 +33,7 @@ class Rule:
 def validated(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     """Check all rules, and return them. Raises InvalidRule."""
     if len(rules) > MAX_RULES:
-        raise InvalidRule(f"{len(rules)} rules for redaction: at most {MAX_RULES} are taken")
+        raise InvalidRule(f"{counted(len(rules), 'rule')} for redaction: at most {MAX_RULES} are taken")
     names = set()
     size = 0
     for rule in rules:

@@ -1,16 +1,39 @@
 """Compiles the rules of a level. Finds the secrets of a line, and the lines of a block that may contain secrets."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from aletheia_operator.redact import contexts, forms, multiline, named, one_line, personal
+from aletheia_operator.redact import (
+    commands,
+    contexts,
+    forms,
+    multiline,
+    named,
+    nearby,
+    one_line,
+    personal,
+    statements,
+    unnamed,
+)
 from aletheia_operator.redact.custom import Rule
-from aletheia_operator.redact.patterns import Pattern, PatternSet, compiled, new_pattern, span, ungrouped
+from aletheia_operator.redact.patterns import EveryLine, LineFinder, Pattern, PatternSet, compiled, loosened, new_pattern, span
 from aletheia_operator.redact.values import TOKEN
 
+OWN_MEMORY = 4 << 20
+"""Bytes for the automaton of all own rules. RE2 needs less memory, and more time, if states do not fit."""
+RULE_MEMORY = 1 << 18
+"""Bytes for the automaton of one own rule."""
+OWN_KEPT = 4
+"""Number of sets of own rules that stay compiled."""
+_ALONE = re.compile(r"\\[AzQ]|\(\?[a-zA-Z]*-|\\\(\?P?<|\[[^\]]*\(\?P?<")
+"""What has another meaning in a pattern for all rules and all lines: begin and end of the text, quotes, flags that are switched
+off, and the characters of a group's name where they are none."""
+_ANCHOR = re.compile(r"(\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|\^")
+"""An escaped character, a class, or the beginning of a line: in a block, the runtime's words and a blank may be before it."""
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
 SECRET = "secret"  # noqa: S105  # label of secrets that no form recognises
 
@@ -24,7 +47,7 @@ class Level(StrEnum):
     """Secrets, e-mail addresses, IP addresses and phone numbers."""
 
 
-class Finding(NamedTuple):
+class FoundSecret(NamedTuple):
     """A secret in a line. `rule`: the rule that found it. `label`: the word in the token that replaces it."""
 
     start: int
@@ -42,33 +65,60 @@ class _Compiled:
     find: Find
 
 
-class Engine:
-    """The rules of a level, and of an admin or an Investigation."""
+class _BuiltIn:
+    """The built-in rules of a level."""
 
-    def __init__(self, level: Level, rules: Sequence[Rule]) -> None:
-        self._rules: list[_Compiled] = []
-        patterns: list[str] = []
-        for name, label, pattern, find in _table(level, rules):
-            self._rules.append(_Compiled(name, label, find))
-            patterns.append(pattern)
+    def __init__(self, level: Level) -> None:
+        table = list(_built_in(level))
+        self._rules = [_Compiled(name, label, find) for name, label, _, find in table]
+        patterns = [loosened(pattern) for _, _, pattern, _ in table]
         self._set = PatternSet(patterns)
-        alternatives = "|".join(f"(?:{ungrouped(pattern)})" for pattern in patterns + multiline.STARTS)
-        self._gate = new_pattern(f"(?m){alternatives}")
-        self._own = compiled(TOKEN)
+        self.gate = LineFinder([*patterns, *map(loosened, multiline.STARTS)])
+
+    def candidates(self, line: bytes) -> Iterator[_Compiled]:
+        """Yield the rules that may find secrets in a line."""
+        return (self._rules[number] for number in self._set.matching(line))
+
+
+class _Own:
+    """The rules of an admin and of an Investigation. They have little memory: a tenant may write patterns that need much."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = [
+            _Compiled(rule.name, rule.name, partial(_find_custom, new_pattern(rule.pattern, RULE_MEMORY))) for rule in rules
+        ]
+        patterns = [_ANCHOR.sub(lambda part: part[1] or "(?:^| )", rule.pattern) for rule in rules]
+        self.gate = EveryLine() if any(map(_ALONE.search, patterns)) else LineFinder(patterns, OWN_MEMORY)
+
+    def candidates(self, line: bytes) -> Iterator[_Compiled]:
+        """Yield the rules that may find secrets in a line: all of them."""
+        return iter(self._rules)
+
+
+class Engine:
+    """The rules of a level, and of an admin and an Investigation, which are compiled apart and searched afterwards."""
+
+    def __init__(self, level: Level, rules: tuple[Rule, ...]) -> None:
+        self._own = _own(rules) if rules else None
+        self._parts: list[_BuiltIn | _Own] = [_of_level(level), *([self._own] if self._own else [])]
+        self._token = compiled(TOKEN)
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
-        """Return where the first match of any rule between `start` and `end` begins; -1 if there is none."""
-        found = self._gate.search(block, start, end)
-        return found.start() if found else -1
+        """Return the beginning of a line between `start` and `end` before which no rule matches a line; -1 if none does."""
+        return min((line for part in self._parts if (line := part.gate.find(block, start, end)) >= 0), default=-1)
 
-    def find(self, line: bytes) -> list[Finding]:
+    def own_rules_match(self, block: bytes) -> bool:
+        """Return whether a rule of an admin or an Investigation may match a part of a line that extends to the line's end."""
+        return self._own is not None and self._own.gate.find(block, 0) >= 0
+
+    def find(self, line: bytes) -> list[FoundSecret]:
         """Return the secrets of a line in order, without overlaps."""
         if b"[redacted" in line:
-            line = self._own.sub(_masked, line)
+            line = self._token.sub(_masked, line)
         found = []
-        for number in self._set.matching(line):
-            rule = self._rules[number]
-            found += [Finding(start, end, rule.name, rule.label) for start, end in rule.find(line) if start < end]
+        for part in self._parts:
+            for rule in part.candidates(line):
+                found += [FoundSecret(start, end, rule.name, rule.label) for start, end in rule.find(line) if start < end]
         return _merged(found)
 
 
@@ -77,42 +127,42 @@ def _masked(token: Any) -> bytes:
     return b"*" * len(token.group())
 
 
-def _merged(found: list[Finding]) -> list[Finding]:
+def _merged(found: list[FoundSecret]) -> list[FoundSecret]:
     """Join overlapping secrets. The label of a form is kept if the form is the whole secret."""
     if len(found) < 2:
         return found
-    merged: list[Finding] = []
+    merged: list[FoundSecret] = []
     for entry in sorted(found, key=lambda entry: (entry.start, -entry.end, entry.label == SECRET)):
         last = merged[-1] if merged else None
         if last is None or entry.start >= last.end:
             merged.append(entry)
         elif (entry.start, entry.end) == (last.start, last.end):
-            merged[-1] = Finding(entry.start, entry.end, last.rule, entry.label if last.label == SECRET else last.label)
+            merged[-1] = FoundSecret(entry.start, entry.end, last.rule, entry.label if last.label == SECRET else last.label)
         elif entry.end > last.end:
-            merged[-1] = Finding(last.start, entry.end, last.rule, SECRET)
+            merged[-1] = FoundSecret(last.start, entry.end, last.rule, SECRET)
     return merged
 
 
-def _table(level: Level, rules: Sequence[Rule]) -> Iterator[tuple[str, str, str, Find]]:
-    """Yield (name, label, pattern, find) of every rule."""
+def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
+    """Yield (name, label, pattern, find) of every built-in rule."""
     for name, pattern in forms.patterns():
         yield name, name, pattern, partial(_find_form, pattern)
     yield "card", "card", personal.CARD, partial(_find_checked, personal.CARD, personal.is_card)
     yield "named", SECRET, named.CANDIDATE, named.find_named
-    yield "flag", SECRET, contexts.FLAG, contexts.find_flags
+    yield "flag", SECRET, commands.FLAG, commands.find_flags
     yield "url-password", SECRET, contexts.URL, contexts.find_urls
     yield "kubernetes-secret", SECRET, one_line.KUBERNETES_KIND, one_line.find_secret_data
-    yield "credentials", SECRET, one_line.CREDENTIALS, one_line.find_credentials
+    yield "credentials", SECRET, one_line.NAMED_OBJECT, one_line.find_named_objects
     yield "jwk", "private-key", one_line.JWK, one_line.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
-    for name, pattern, check in contexts.RULES:
-        if pattern:
-            yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
+    yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby
+    yield "vendor-token", SECRET, unnamed.TOKEN_BUILD, unnamed.find_tokens
+    yield "sql-columns", SECRET, statements.INSERT, statements.find_columns
+    for name, pattern, check in (*contexts.RULES, *commands.RULES, *statements.RULES, *unnamed.RULES):
+        yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
     if level is Level.STRICT:
         for name, pattern, check in personal.rules():
             yield name, name, pattern, partial(_find_checked, pattern, check)
-    for rule in rules:
-        yield rule.name, rule.name, rule.pattern, partial(_find_custom, new_pattern(rule.pattern))
 
 
 def _find_form(pattern: str, line: bytes) -> Iterator[tuple[int, int]]:
@@ -138,7 +188,11 @@ def _find_custom(expression: Pattern, line: bytes) -> Iterator[tuple[int, int]]:
             yield match.span(group)
 
 
-@lru_cache(4)
-def engine(level: Level, rules: tuple[Rule, ...]) -> Engine:
-    """Return the engine of these rules. A few engines are cached: the automata of each take memory."""
-    return Engine(level, rules)
+@lru_cache(3)
+def _of_level(level: Level) -> _BuiltIn:
+    return _BuiltIn(level)
+
+
+@lru_cache(OWN_KEPT)
+def _own(rules: tuple[Rule, ...]) -> _Own:
+    return _Own(rules)

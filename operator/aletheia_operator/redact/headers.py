@@ -14,7 +14,7 @@ _SCHEMES = byte_words(
     """
     basic bearer digest negotiate ntlm token apikey api-key aws4-hmac-sha256 aws hmac hawk oauth jwt key sharedkey
     sharedkeylite sharedaccesssignature splunk snowflake kerberos genie geniekey nkey dpop gnap mutual scram-sha-256
-    genericapikey accesskey pat dsn sso-key bot zoho-oauthtoken klaviyo-api-key discogs goog4-rsa-sha256 private-token user
+    genericapikey accesskey pat dsn sso-key bot zoho-oauthtoken klaviyo-api-key discogs goog4-rsa-sha256 private-token user ssws
     """
 )
 _ABOUT = byte_words("token tokens auth authentication authorization realm scheme header credentials credential")
@@ -42,6 +42,18 @@ def header_end(line: bytes, start: int) -> int:
     has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["']""").search(line[start : start + 200]) is not None
     found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END).search(line, start)
     return int(found.start()) if found else len(line)
+
+
+MAX_MAP = 4096  # bytes of a map of cookies
+
+
+def cookie_map(line: bytes, start: int) -> Iterator[Span]:
+    """Yield the random values of cookies that are printed as a map: `{sid: x, lang: de}`. `start`: its opening brace."""
+    brace = compiled(r"[{}]").search(line, start + 1, start + MAX_MAP)
+    member = r"""[\w.-]+\\*["']?\s*(?:=>|[:=])\s*\\*["']?(?P<secret>[^"',;\s{}\\]+)"""
+    for found in compiled(member).finditer(line, start, brace.start() if brace else start + MAX_MAP):
+        if len(found.group(b"secret")) >= 12 and is_secret(Kind.WEAK, found.group(b"secret"), False):
+            yield span(found, "secret")
 
 
 def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[Span]:
@@ -79,5 +91,5 @@ def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
             continue
         value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
         at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
-        if len(value) > 1 and not is_placeholder(value):
+        if len(value) > 2 and not is_placeholder(value):
             yield at, at + len(value)

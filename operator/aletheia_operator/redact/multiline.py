@@ -32,6 +32,14 @@ _SPLIT_NAME = (
     rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)"""
     r"""\s*(?:(?P<block>[|>][-+]?\d?)|(?:Some|Secret|SecretString|Just|Optional)\()?\s*$"""
 )
+_ELEMENT = (
+    rf"""(?:<key>{NAME}</key>|<(?:\w+:)?{NAME.replace("(?P<name>", "(?P<element>")}>"""
+    rf"""|<name=["']{NAME.replace("(?P<name>", "(?P<attribute>")}["']\s*/>)\s*$"""
+)
+"""The name of a value that is an element of its own on the next line."""
+_FIELD = rf"""(?m)^\s*{NAME.replace("(?P<name>", "(?P<field>")}\s*$"""
+_INPUT = r"""\binput_value=["'](?P<value>[^"']+)"""
+_CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
 _ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
@@ -57,6 +65,8 @@ STARTS = [
     _CHALLENGE,
     PEM,
     _SPLIT_NAME,
+    _ELEMENT,
+    _FIELD,
     _ENTRY.replace(r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw)[\w./-]*"),
     _DATA,
     _KIND,
@@ -133,6 +143,12 @@ def after(state: State, line: bytes) -> State:
         return replace(state.closed(), data="Secret" if certain else "unknown", indent=indent)
     if (entry := compiled(_ENTRY).search(line)) and (meant := kind_of(entry.group(b"entry").decode())):
         return replace(state.closed(), awaited=meant.value, how="entry", indent=indent)
+    if element := compiled(_ELEMENT).search(line):
+        given = element.group(b"name") or element.group(b"element") or element.group(b"attribute")
+        if meant := kind_of(given.decode("utf-8", "replace")):
+            return replace(state.closed(), awaited=meant.value, how="element", indent=indent)
+    if (field := compiled(_FIELD).search(line)) and (meant := kind_of(field.group(b"field").decode("utf-8", "replace"))):
+        return replace(state.closed(), awaited=meant.value, how="input", indent=indent)
     if (name := compiled(_SPLIT_NAME).search(line)) and (meant := kind_of(name.group(b"name").decode("utf-8", "replace"))):
         return replace(state.closed(), awaited=meant.value, how="block" if name.group(b"block") else "next", indent=indent)
     return state
@@ -157,7 +173,9 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None if is_placeholder(text.rstrip()) else (offset, offset + len(text.rstrip())), replace(
             state, lines=state.lines + 1
         )
-    found = compiled({"entry": _VALUE, "last": _LAST, "labelled": _LABELLED}.get(state.how, _SCALAR)).search(text)
+    found = compiled(
+        {"entry": _VALUE, "last": _LAST, "labelled": _LABELLED, "element": _CONTENT, "input": _INPUT}.get(state.how, _SCALAR)
+    ).search(text)
     if found is None:
         return None, state.closed()
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()

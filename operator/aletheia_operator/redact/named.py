@@ -7,44 +7,54 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from aletheia_operator.redact.headers import HEADERS, header_end, header_values
+from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled
-from aletheia_operator.redact.values import is_coded, is_message, is_secret, quoted_end, unquoted_end
+from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.values import is_coded, is_message, is_placeholder, is_secret, quoted_end, unquoted_end
 
 Span = tuple[int, int]
 
 _LONG = (
-    r"passw(?:or)?ds?|passwrd|passphrases?|passcode|authtok|passwort|kennwort|pswd|psw|secrets?|tokens?|credentials?|creds?"
+    r"pass[-_.]?w(?:or)?ds?|passwrd|pass[-_.]?phrases?|pass[-_.]?code|authtok|passwort|kennwort|pswd|psw|secrets?|tokens?"
+    r"|credentials?|creds?"
     r"|authorization"
     r"|set-cookie2?|cookies?|requirepass|masterauth|mnemonic|seed[-_. ]?phrase|security[-_.]?code|verification[-_.]?code"
-    r"|auth[-_.]?code"
+    r"|auth[-_.]?code|(?:otp|sms|mfa|2fa|totp|one[-_. ]?time|confirmation|recovery|backup)[-_. ]?codes?"
     r"|contrase(?:ñ|n)a|senha|wachtwoord|mot[-_ ]?de[-_ ]?passe|пароль|密码|密碼|パスワード|비밀번호"
     r"|parola(?: d.ordine)?|(?:ş|s)ifre|art[-_]api|code[-_.]?verifier|device[-_.]?code|(?:client|saml)[-_]?(?:response"
     r"|assertion)"
     r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana"
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
-    r"|shared[-_.]?access"
+    r"|shared[-_.]?access|honeycomb-team"
 )
-_SHORT = r"pass|pwd|pw|psk|pat|auth|jwt|otp|totp|pin|cvv2?|cvc|salt|pepper|sas|xsrf|csrf|bearer|[a-z0-9]+[-_.]?keys?|hash"
+_SHORT = r"pass|pwd|pw|psk|pat|auth|jwt|otp|totp|pin|cvv2?|cvc|salt|pepper|sas|xsrf|csrf|crumb|bearer|[a-z0-9]+[-_.]?keys?|hash"
 _ENDS = (
     r"value|val|plain|plaintext|plain_?text|clear|base64|b64|raw|text|txt|str|string|old|new|prev|previous|current|cur"
     r"|secondary"
     r"|default|confirm|confirmation|confirmed|repeat|again|env|prod|dev|staging|stage|live|v?\d{1,4}|hash|digest|data|primary"
-    r"|literal|input|content|header|param|arg|encrypted|enc|encoded|decoded|hashed|field"
+    r"|private|literal|input|content|header|param|arg|encrypted|enc|encoded|decoded|hashed|field|system|sha\d{0,3}|md5"
+    r"|hex|bcrypt"
 )
 NAME = rf"(?i)(?P<name>(?:\w|[-.$/@]|%5[bB])*(?:{_LONG}|{_SHORT})(?:[-_. ]?(?:{_ENDS})){{0,2}}\d{{0,3}})"
-_CLOSE = r"""(?:\\*["'`]|%22|%27|&quot;|&#34;|&#39;|\\+x2[27])?\]?(?:\s*\([^()]{1,30}\))?"""
-_COLOUR = r"(?:\x1b\[[0-9;]{0,12}m)*"
-_JOIN = rf"(?:\s*{_COLOUR}\s*(?:=>|->|:=|\?=|\+=|=|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*{_COLOUR})"
+_CLOSE = r"""(?:\\*["'`]\)?|%22|%27|&quot;|&#34;|&#39;|\\+x2[27])?\]?(?:\s*\([^()]{1,30}\))?"""
+_COLOUR = r"(?:(?:\x1b|\\u001[bB]|\\x1[bB]|\\033|#033|\^\[)\[[0-9;]{0,12}m)*"
+_JOIN = rf"(?:\s*{_COLOUR}\s*(?:=>|->|:{{1,3}}=|\?{{1,2}}=|[+.]=|=|:[*]{{1,2}}|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*{_COLOUR})"
 CANDIDATE = rf"""{NAME}(?P<close>{_CLOSE})(?:(?P<join>{_JOIN})|(?P<spaced>\s*[,\s]\s*(?:<<)?\\*["'`]|\s+is\s+))"""
 _WRAPPED = (
-    r"""(?s)\s*(?:(?:\(\*?[\w.\[\]]{1,30}\)\s*(?:\((?:len|cap)=\d+[^()]{0,20}\)\s*)?|(?:string|str|String"""
-    r"""|text)\(\d*\)?\s*(?:[=:]\s*)?|Some\(|Just\(|Optional\[|SecretStr\("""
-    r"""|Secret\(|stringData|&|!!?[a-z]+\s+|[brufN]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
+    r"""(?s)\s*(?:(?:\(\*+[\w.]{1,30}\)\(0x[0-9a-f]+\)\s*\(?|\(\*?[\w.\[\]]{1,30}\)\s*(?:\((?:len"""
+    r"""|cap)=\d+[^()]{0,20}\)\s*)?|(?:string|str|String"""
+    r"""|text)\(\d*\)?\s*(?:[=:]\s*)?|Some\(|Just\(|Optional[\[(]|SecretStr\("""
+    r"""|Secret\(|stringData|\[\](?:byte|uint8)\(|&|!!?[a-z]+\s+|[brufN]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
     r"""|\(?\*?string\)?\(0x[0-9a-f]+\)\s*)\s*)?"""
 )
 _QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
+
+
+_TYPED = (
+    r""":\s*|\s*(?:[Ss]tring|str|text|SecretStr|&(?:'static\s)?str|Optional\[str\]"""
+    r"""|\[\]byte)\??(?:\s*\|\s*\w+)?\s*=\s*\\*["'`]"""
+)  # `secretKey:: "x"`, `token: string = "x"`
+_ITEMS = r"\[\d*\](?:string|any|interface ?\{\})\{"  # a slice of Go
 
 
 class _Name(NamedTuple):
@@ -77,6 +87,8 @@ def find_named(line: bytes) -> Iterator[Span]:
         if kind is None or _means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
+        if kind in HEADERS and close.find(b"(") >= 0:
+            continue  # the call of a function: `GetAuthorization("x"): no such file`
         if join == b":" and not close and (found.before == b":" or b"/" in name):
             continue  # a part of an ARN or of a key with colons; or the tag of an image
         for begin, stop in _values(found):
@@ -117,23 +129,55 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _spaced_value(name, name.spaced)
         return
     start = name.value_at
+    if compiled(r"\s*!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b").match(line, start) is not None:
+        return
+    if name.join[-1:] == b"=" and (compared := compiled(r"""=\s*""").match(line, start)) is not None:
+        if compiled(_QUOTE).match(line, compared.end()) is None:
+            return  # `if password == other {`
+        start = compared.end()
+    if name.join.strip() == b":" and (typed := compiled(_TYPED).match(line, start)) is not None:
+        start = len(line[: typed.end() - 1].rstrip(b"\\"))
     plain = line[start : start + 1] in (b'"', b"'")
     if not plain and (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
         doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
-        quote = b'""' if doubled else opener.group()  # doubled in CSV: `""x""`
+        tripled = line.startswith((b'"""', b"'''"), start)
+        quote = line[start : start + 3] if tripled else b'""' if doubled else opener.group()  # doubled in CSV: `""x""`
         begin = start + len(quote)
-        yield from judged(line, begin, _end_of_quoted(line, begin, quote), name.kind, False)
+        end = _end_of_quoted(line, begin, quote)
+        if quote[-1:] == b"`" and b" " in line[begin:end]:
+            return  # the output of a command
+        if not (name.kind in (Kind.SECRET, Kind.OBJECT) and _goes_on(line, begin, end)):
+            yield from judged(line, begin, end, name.kind, False)
+        if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{_QUOTE})""").match(line, end)) is not None:
+            end = _end_of_quoted(line, changed.end(), changed.group(b"open"))
+            yield from judged(line, changed.end(), end, name.kind, False)
         return
     first = line[start : start + 1]
+    if first == b"{" and name.kind in (Kind.COOKIE, Kind.SET_COOKIE):
+        yield from cookie_map(line, start)
+        return
     if compiled(r"=?\s*$").match(line, start) is not None:
         return  # the end of base64
-    if first in (b"[", b"(") and not line.startswith(b"[redacted", start):
+    if first == b"{" and (braced := compiled(r"\{(?P<secret>[^{}\s]+)\}\s*;").match(line, start)) is not None:
+        if is_coded(braced.group(b"secret")):
+            yield from judged(line, *span(braced, "secret"), name.kind, False)  # ODBC quotes values by braces
+        return
+    if first == b"[" and (items := compiled(_ITEMS).match(line, start)) is not None:
+        yield from _listed_values(name, items.end() - 1)
+    elif first in (b"[", b"(") and not line.startswith(b"[redacted", start):
         yield from _listed_values(name, start)
     elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
         yield from _bare_value(name, start)
+
+
+def _goes_on(line: bytes, begin: int, end: int) -> bool:
+    """Return whether a quoted word is part of a sentence: `credentials: "certificate" object cannot specify both`."""
+    if compiled(r"^[a-z_]+$").search(line[begin:end]) is None:
+        return False
+    return compiled(r"""\\*["'`] (?:[a-z]+(?:n't)? ){2}""").match(line, end) is not None
 
 
 def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
@@ -143,16 +187,30 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
     """
     line, start, kind = name.line, name.value_at, name.kind
     opener = compiled(r"""\\*["'`]$""").search(spaced)
+    if opener is None and (quoted := compiled(_QUOTE).match(line, start)) is not None:
+        begin, end = quoted.end(), _end_of_quoted(line, quoted.end(), quoted.group())
+        if kind is Kind.PASSWORD or is_secret(kind, line[begin:end], True):
+            yield from judged(line, begin, end, kind, False)
+        return
     if opener is None:
         value = line[start : unquoted_end(line, start)].rstrip(b".,;:!?")
-        if kind is Kind.PASSWORD and is_secret(kind, value, True) and (is_coded(value) or not value.isalpha()):
+        stated = len(value) >= 4 if kind is Kind.CODE else kind is Kind.PASSWORD and (is_coded(value) or not value.isalpha())
+        if stated and is_secret(kind, value, True):
             yield start, start + len(value)
         return
     end = quoted_end(line, start, opener.group())
     value = line[start:end]
-    if b"," in spaced and name.closed and not _is_tuple(line, name.start, end):
+    if kind in HEADERS:
+        if b"=" in value or b" " in value:
+            yield from judged(line, start, end, kind, False)
+        return
+    if value[:1] == b"-" or compiled(r"""\\*["']\s*\{""").match(line, end) is not None:
+        return  # a flag; or the head of a block: `resource "random_password" "db" {`
+    if opener.group()[-1:] == b"`" and compiled(r"""^\w+:\\*\"""").search(value) is not None:
+        return  # the tag of a field in Go
+    if b"," in spaced and name.closed and not _is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
         return  # words of a list
-    wanted = kind is Kind.PASSWORD or (kind is Kind.SECRET and (b"," in spaced or is_coded(value)))
+    wanted = kind is Kind.PASSWORD or (kind in (Kind.SECRET, Kind.OBJECT) and (b"," in spaced or is_coded(value)))
     if wanted and value and b" " not in value and is_secret(kind, value, False):
         yield start, end
 
@@ -166,6 +224,9 @@ def _is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
 
 
 def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
+    if len(quote) == 3 and quote[:1] * 3 == quote:
+        found = line.find(quote, start)
+        return found if found >= 0 else len(line)
     if not quote.startswith((b"%", b"&", b"\xe2")) and quote[-4:-1] != b"\\x2" and not quote.endswith(b"u0022"):
         return quoted_end(line, start, quote)
     found = line.find(b"\xe2\x80\x9d" if quote.startswith(b"\xe2") else quote, start)
@@ -200,8 +261,8 @@ def _listed_values(name: _Name, start: int) -> Iterator[Span]:
 def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     line, kind = name.line, name.kind
     colon = name.join.strip() in (b":", "：".encode())
-    prose = colon and not name.closed and name.join[-1:] in (b" ", b"\t") and name.before not in (b'"', b"'")
-    prose = prose and line[name.start : name.start + 2].lower() != b"x-"
+    prose = colon and not name.closed and name.join[-1:] in (b" ", b"\t") and line[name.start : name.start + 2].lower() != b"x-"
+    prose = prose or (name.join.strip() == b"->" and not name.closed)
     if kind in HEADERS:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
@@ -212,12 +273,20 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # a part of a key: `"token:count"`
     if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{").match(line, start) is not None:
         return  # a structure: its fields have names
+    if compiled(_CALL).match(line, start) is not None:
+        return  # `password=config.get("password")`
+    if name.join.strip() == b"->" and line[start - len(name.join) - 1 : start - len(name.join)] == b")":
+        return  # the type that a function returns: `fn verify_token(token: &str) -> Result`
+    if name.join == b":" and name.before in (b'"', b"'") and not name.closed and b":" in line[start:end]:
+        return  # a part of a key: `"token:bucket:7"`
     if name.join[:1] == b" " and compiled(_CODE).match(line, start) is not None:
         return  # a line of a program: `token = get_token(user)`
     if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
         return  # `this.password = password;`
-    if prose and is_first(line, name.start):
+    if prose and name.before not in (b'"', b"'") and is_first(line, name.start):
         whole = start + len(compiled(r"\s+#\s.*$").sub(b"", line[start:].rstrip()))  # without YAML's comment
+        if is_placeholder(line[start:whole]):
+            return
         prose = end < whole
         if kind is Kind.PASSWORD and line.count(b" ", start, whole) < 8 and is_secret(kind, line[start:whole], True):
             end = whole
@@ -226,6 +295,19 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     if prose:
         end = start + len(line[start:end].rstrip(b".,;:"))
     yield from judged(line, start, end, kind, prose)
+    if colon and compiled(r"(?i)(?:codes|tokens|keys|passwords|secrets|phrases)$").search(name.last) is not None:
+        yield from _more_values(line, start, end, kind)
+
+
+def _more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]:
+    """Yield the values after the first one in a list: `Recovery codes: y3j1p-3tyjh, xrclz-fpdpr`."""
+    size = end - start
+    while (other := compiled(r",\s?(?P<secret>[^\s,;:=\"'(){}\[\]]+)").match(line, end)) is not None:
+        begin, end = span(other, "secret")
+        if end - begin == size >= 6:
+            yield begin, end
+        else:
+            yield from judged(line, begin, end, kind, True)
 
 
 _FIRST = (
@@ -239,7 +321,8 @@ def is_first(line: bytes, name_at: int) -> bool:
     return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
 
 
-_CODE = r"""(?:await\s|new\s|[A-Za-z_][\w.]*\((?:\)|[\w.]+[,)]|["']))"""
+_CALL = r"""[a-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
+_CODE = r"""(?:await\s|new\s|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 
 
 def _struct_value_end(line: bytes, start: int, end: int) -> int:

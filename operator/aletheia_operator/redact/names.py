@@ -21,6 +21,7 @@ class Kind(Enum):
     HASH = "hash"  # the hash of a password
     OBJECT = "object"  # also the name of a Kubernetes Secret: a value shaped like such a name is kept
     AUTHORIZATION = "authorization"
+    KEY = "key"  # only a long value that looks random: `client_key=`, `node_key=`
     COOKIE = "cookie"
     SET_COOKIE = "set-cookie"
 
@@ -39,10 +40,29 @@ _KEYS = words(
     subscription superuser symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa
     write x509 anthropic datadog dd fastly cf consul nomad linode vultr hetzner azure aws gcp mailgun twilio algolia maps
     mandrill pagerduty rollbar newrelic segment amplitude mixpanel firebase fcm apns sonar bugsnag cohere mistral groq
-    deepseek gemini telegram
+    deepseek gemini telegram sec register enroll enrollment enrolment provision bootstrap join runner agent symm props snyk
+    heroku hubspot twitter adafruit airtable asana atlassian beamer bittrex bitbucket codecov coinbase confluent
+    contentful dropbox droneci etsy finicity finnhub flickr freshbooks gitter intercom jfrog kraken kucoin lob
+    mattermost messagebird meraki netlify nytimes plaid rapidapi sendbird squarespace sumo sumologic travis twitch
+    zendesk yandex circleci buildkite pulumi rubygems npm pypi huggingface replicate pinecone perplexity openrouter
+    elevenlabs mapbox amplitude klaviyo mailerlite postmark sparkpost resend loggly honeycomb lightstep splunk elastic
+    instana appdynamics dynatrace opsgenie victorops statuspage cloudinary imgix pusher ably pubnub stripe adyen
+    braintree square paypal mollie razorpay shopify salesforce notion figma linear clickup trello monday
     """
 )
 """Words before `key` that make its value a secret. Public, primary, partition, cache and routing keys are no secrets."""
+_AMBIGUOUS_KEYS = words(
+    """
+    service host node data project customer user server owner operator live lock query read write function functions login
+    system product object member
+    """
+)
+"""Words before `key` that make its value a secret if it looks random: other values are names."""
+_VERBS = words(
+    "allow allows enable enabled disable disabled require requires show hide has is use uses needs skip check validate"
+)
+"""First words of options that are on or off: `allowOldPasswords=1`."""
+_HASHES = words("hash digest hashed sha sha1 sha2 sha256 sha512 md5 hex bcrypt")
 _NO_KEYS = words("public pub publishable")
 _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
@@ -64,7 +84,8 @@ _WORDS = {
     "totp": Kind.CODE, "pin": Kind.CODE, "cvv": Kind.CODE, "cvc": Kind.CODE, "cvv2": Kind.CODE,
     "authorization": Kind.AUTHORIZATION,
     "cookie": Kind.COOKIE, "cookies": Kind.COOKIE, "jsessionid": Kind.WEAK, "phpsessid": Kind.WEAK, "sessid": Kind.WEAK,
-    "xsrf": Kind.SECRET, "csrf": Kind.SECRET, "csrfmiddlewaretoken": Kind.SECRET, "otpauth": Kind.SECRET,
+    "sessionid": Kind.KEY, "tlspsk": Kind.PASSWORD,
+    "xsrf": Kind.SECRET, "csrf": Kind.SECRET, "crumb": Kind.WEAK, "csrfmiddlewaretoken": Kind.SECRET, "otpauth": Kind.SECRET,
 }  # fmt: skip
 _PREFIXES = (
     "db|database|user|root|admin|my|ftp|smtp|mail|mysql|pg|postgres|redis|ldap|http|proxy|key|key ?store|store|trust|login|sudo"
@@ -72,21 +93,37 @@ _PREFIXES = (
     "|enc|jwt"
 )
 _JOINED = rf"^(?:{_PREFIXES})(?:pass|pwd|pw)$"
+_PROGRAMS = words("chpasswd htpasswd gpasswd ldappasswd smbpasswd kpasswd saslpasswd")
+_COMPOUND = r"^[a-z]{2,30}(?:pass|pwd)$"
+_PASSES = words(
+    """
+    bypass compass trespass overpass underpass surpass encompass multipass onepass twopass singlepass firstpass secondpass
+    renderpass lowpass highpass bandpass allpass bytepass oldpwd
+    """
+)
+"""Words that end in `pass`, and name no password."""
 _ENDS = words(
     """
     value val plain plaintext cleartext clear base64 b64 raw text txt str string old new prev previous current cur
     secondary default confirm confirmation confirmed repeat again verify env prod dev staging stage live decoded encoded
-    enc encrypted header param parameter arg v1 v2 v3 here again1 data primary literal input content field
+    enc encrypted private header param parameter arg system v1 v2 v3 here again1 data primary literal input content field
     """
 )
 """Words that may follow the deciding word."""
 _ENDINGS = {
     ("access", "key", "id"): Kind.SECRET, ("secret", "key", "base"): Kind.SECRET, ("key", "base"): Kind.SECRET,
-    ("art", "api"): Kind.SECRET, ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,
+    ("art", "api"): Kind.SECRET, ("honeycomb", "team"): Kind.SECRET,
+    ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,
     ("saml", "response"): Kind.SECRET, ("saml", "assertion"): Kind.SECRET, ("client", "assertion"): Kind.SECRET,
-    ("seed", "phrase"): Kind.PASSWORD, ("recovery", "phrase"): Kind.PASSWORD, ("mot", "de", "passe"): Kind.PASSWORD,
+    ("pass", "phrase"): Kind.PASSWORD, ("pass", "word"): Kind.PASSWORD, ("pass", "code"): Kind.PASSWORD,
+    ("pass", "phrases"): Kind.PASSWORD, ("pass", "words"): Kind.PASSWORD, ("seed", "phrase"): Kind.PASSWORD,
+    ("recovery", "phrase"): Kind.PASSWORD, ("mot", "de", "passe"): Kind.PASSWORD,
     ("mot", "passe"): Kind.PASSWORD, ("parola", "d", "ordine"): Kind.PASSWORD,
     ("auth", "code"): Kind.CODE, ("security", "code"): Kind.CODE, ("verification", "code"): Kind.CODE,
+    ("otp", "code"): Kind.CODE, ("sms", "code"): Kind.CODE, ("mfa", "code"): Kind.CODE, ("2fa", "code"): Kind.CODE,
+    ("totp", "code"): Kind.CODE, ("time", "code"): Kind.CODE, ("confirmation", "code"): Kind.CODE,
+    ("recovery", "code"): Kind.WEAK, ("backup", "code"): Kind.WEAK, ("recovery", "codes"): Kind.WEAK,
+    ("backup", "codes"): Kind.WEAK,
 }  # fmt: skip
 _COUNTED = words(
     """
@@ -119,13 +156,17 @@ def kind_of(name: str) -> Kind | None:
     before = parts[-2] if len(parts) > 1 else ""
     if before == "set" and last == "cookie":
         return Kind.SET_COOKIE
-    if last in ("hash", "digest", "hashed") and kind_of(" ".join(parts[:-1])) is Kind.PASSWORD:
-        return Kind.HASH
+    if parts[-1] in _HASHES and (named := [part for part in parts if part not in _HASHES]):
+        return Kind.HASH if kind_of(" ".join(named)) is Kind.PASSWORD else None
+    if last in _PROGRAMS:
+        return None
     if last.startswith("no") and last.endswith(("passwd", "password")):
         return None
     if last.endswith(_PASSWORDS) or compiled(_JOINED).search(last.encode()):
-        return Kind.PASSWORD
+        return Kind.PASS if parts[0] in _VERBS else Kind.PASSWORD
     if last == "pass" and len(parts) == 1:
+        return Kind.PASS
+    if last not in _PASSES and compiled(_COMPOUND).search(last.encode()):
         return Kind.PASS
     if last in _WORDS and (before, last) != ("erlang", "cookie"):
         return _WORDS[last]
@@ -133,8 +174,8 @@ def kind_of(name: str) -> Kind | None:
 
 
 def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
-    if parts[-3:] == ["initial", "cluster", "token"]:
-        return None  # in etcd, `key` is a name
+    if parts[-3:] == ["initial", "cluster", "token"] or before in ("checksum", "fingerprint", "digest"):
+        return None  # in etcd, this token is a name
     if before == "erlang" and last == "cookie":
         return Kind.SECRET
     if last in ("token", "tokens") and before in _COUNTED:
@@ -147,7 +188,7 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
     if last.endswith(_SECRETS) or last == "passwordsalt":
         return Kind.SECRET
     if last in ("key", "keys") and before in _KEYS and not _NO_KEYS & set(parts):
-        return Kind.SECRET
+        return Kind.KEY if before in _AMBIGUOUS_KEYS and len(parts) < 3 else Kind.SECRET
     return _ENDINGS.get(tuple(parts[-3:])) or _ENDINGS.get(tuple(parts[-2:]))
 
 

@@ -16,13 +16,13 @@ def find_jwk(line: bytes) -> Iterator[Span]:
         yield span(member, "secret")
 
 
-CREDENTIALS = r"""(?i)\\*["'](?:secrets|credentials|creds|passwords|tokens|api_?keys)\\*["']\s*(?::|=>)\s*\{"""
+NAMED_OBJECT = r"""(?i)\\*["'](?:secrets|credentials|creds|passwords|tokens|api_?keys)\\*["']\s*(?::|=>)\s*\{"""
 
 
-def find_credentials(line: bytes) -> Iterator[Span]:
+def find_named_objects(line: bytes) -> Iterator[Span]:
     """Yield the long values of an object `secrets`, `tokens` or similar, whatever their names are."""
     member = compiled(r"""(?::|=>)\s*\\*["'](?P<secret>[^"'\\]+)\\*["']""")
-    for opened in compiled(CREDENTIALS).finditer(line):
+    for opened in compiled(NAMED_OBJECT).finditer(line):
         closed = line.find(b"}", opened.end())
         for pair in member.finditer(line, opened.end(), closed if closed >= 0 else len(line)):
             if _is_long(pair.group(b"secret")):
@@ -45,4 +45,4 @@ def find_secret_data(line: bytes) -> Iterator[Span]:
 
 
 def _is_long(value: bytes) -> bool:
-    return len(value) >= 16 and is_coded(value) and not is_placeholder(value)
+    return len(value) >= 16 and is_coded(value.replace(b" ", b"")) and not is_placeholder(value)

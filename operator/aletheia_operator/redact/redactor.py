@@ -9,7 +9,7 @@ from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from aletheia_operator.redact.custom import Rule, validated
-from aletheia_operator.redact.engine import SECRET, Engine, Level, engine
+from aletheia_operator.redact.engine import SECRET, Engine, Level
 from aletheia_operator.redact.multiline import State
 from aletheia_operator.redact.named import judged
 from aletheia_operator.redact.names import Kind, kind_of
@@ -52,7 +52,7 @@ class Redactor:
     @cached_property
     def _engine(self) -> Engine | None:
         """The compiled rules; None at level `off`. Compiled when they are first needed: they take several MB."""
-        return engine(self.level, self._rules) if self.level is not Level.OFF else None
+        return Engine(self.level, self._rules) if self.level is not Level.OFF else None
 
     @property
     def rule_names(self) -> list[str]:
@@ -91,8 +91,12 @@ class Redactor:
         return Lines(self, state or State())
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: where to stop."""
+        """Return the beginning of a line of a block before which no line has a secret; -1 if none has. `end`: where to stop."""
         return self._engine.next_line(block, start, end) if self._engine is not None else -1
+
+    def own_rules_match(self, block: bytes) -> bool:
+        """Return whether a rule of an admin or an Investigation may match a part of a line that extends to the line's end."""
+        return self._engine is not None and self._engine.own_rules_match(block)
 
     def line(self, line: bytes) -> bytes:
         """Return a line without the secrets that begin and end within it. Use `lines` for secrets of several lines."""

@@ -15,7 +15,7 @@ class LineRedactor(Protocol):
     """Redacts single lines: a `Redactor`."""
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
-        """Return where the next match of a rule in a block of lines may be; -1 if there is none. `end`: where to stop."""
+        """Return the beginning of a line of a block before which no line has a secret; -1 if none has. `end`: where to stop."""
         ...
 
     def line(self, line: bytes) -> bytes:
@@ -51,10 +51,9 @@ class Lines:
                     at, window = stop, window * 4
                     continue
                 window = AFTER_HIT_BYTES
-                begin = max(block.rfind(b"\n", at, hit) + 1, at)
-                if begin > at:
-                    parts.append(block[at:begin])
-                    at = begin
+                if hit > at:
+                    parts.append(block[at:hit])
+                    at = hit
             newline = block.find(b"\n", at)
             end = newline if newline >= 0 else size
             parts.append(self._line(block[at:end], parts))

@@ -26,17 +26,20 @@ _WORDS = byte_words(
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
+    token tokens passwort hashed encrypted via flags options object mode
     """
 )
 """Words that describe or replace secrets."""
 _PLACEHOLDER = (
     r"(?is)^(?:"
-    r"[|>][-+]?\d?|[\w.@+-]{1,40}:[*]{3,}|[*.#?_\s-]+|x{2,}[\sx-]*"
+    r"[|>][-+]?\d?|\d+ (?:bytes?|bits?|chars?|characters?)|.{0,8}(?:\.{3}|…).{0,12}|[\w.@+-]{1,40}:[*]{3,}"
+    r"|~|%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
+    r"|[*.#?_\s;:,()\[\]{}<>/\\|-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
-    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}\}?|\$\([^()]{0,200}\)|\{\{[^{}]{0,200}\}\}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
+    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
     r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
     r"|\$env:\w{1,80}"
-    r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|\?|&\w{1,40};|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue)"
+    r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|\?|&\w{1,40};|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?"
     r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
     r"|sensitive)[\w -]{0,30}\]?"
     r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
@@ -53,6 +56,11 @@ _REFERENCE = (
     r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
     r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|os\.(?:environ|getenv).*"
     r"|System\.getenv.*|@\.?/.*|sha\d+:.*"
+    r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
+    r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
+    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
+    r"|[A-Za-z_]\w*\[(?::\w+|[\"']\w+[\"']?)\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
+    r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+"
     r"|/|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
     r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
     r"|bin|lib|ssl|tls)"
@@ -65,6 +73,10 @@ _OBJECT_NAME = rf"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/[a-z]+(?:[-.]{_NAME_PART
 _CODED = (
     r"^(?:[A-Za-z._~/-]*[0-9+=][\w.~+/=-]{6,}|[\w.~+/-]{6,}[0-9+=][\w.~+/=-]*|[A-Za-z]{20,}|\S*[!#$%^*?&@]\S*\d\S*"
     r"|\S*\d\S*[!#$%^*?&@]\S*)$"
+)
+_COUNT = r"(?i)^[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)$"
+_ALGORITHM = (
+    r"(?i)^(?:[ehpr]s|sha|aes|md|rc|crc|utf|rsa|ed|ecdsa|hmac|x|p|v|http|tls|oauth|ipv)[-_/]?\d{1,5}(?:[-_/.]\w{1,6})*[.,;]?$"
 )
 _DIGITS_AND_LETTERS = r"(?i)[a-z].*\d|\d.*[a-z]|[!#$%^*@&].*[a-z0-9]|[a-z0-9].*[!#$%^*@&]"
 _CRYPT = (
@@ -94,6 +106,23 @@ def is_coded(value: bytes) -> bool:
     return compiled(_CODED).search(value) is not None
 
 
+def is_name(value: bytes) -> bool:
+    """Return whether a value is shaped like the name of a Kubernetes object: `shop/db-credentials`, `web-7d9f8b6c5d-x2v9q`."""
+    return compiled(_OBJECT_NAME).search(value) is not None
+
+
+def is_random(value: bytes) -> bool:
+    """Return whether a value looks like a random key: at least 16 characters, digits and letters, no name, UUID or address."""
+    if len(value) < 16 or is_name(value) or not is_coded(value):
+        return False
+    return (
+        compiled(
+            r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[\w.-]+:\d+$|^/|^[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+$|^\d{4}-\d\d|^v?\d+\.\d"
+        ).search(value)
+        is None
+    )
+
+
 def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     """Return whether a value is a secret. `kind`: of its name.
 
@@ -113,14 +142,28 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
         case Kind.CODE:
             return value.isdigit() and 3 <= len(value) <= 8
         case Kind.HASH:
-            return compiled(_CRYPT).search(value) is not None
+            encoded = compiled(r"^[A-Za-z0-9+/]{40,}={0,2}$").search(value) is not None  # not if it is hexadecimal
+            hexadecimal = compiled(r"(?i)^(?:0x)?(?:[0-9a-f]{8}){4,16}$").search(value) is not None
+            return hexadecimal or compiled(_CRYPT).search(value) is not None or encoded
+        case Kind.KEY:
+            return is_random(value)
         case Kind.WEAK:
             mixed = is_coded(value) or compiled(_DIGITS_AND_LETTERS).search(value) is not None
-            return mixed and len(value) >= 6 and not compiled(r"^\w+://|^v?\d+(?:\.\d+)+$").search(value)
-        case Kind.OBJECT if compiled(_OBJECT_NAME).search(value):
+            return (
+                mixed
+                and len(value) >= 6
+                and not compiled(r"^[a-zA-Z][\w.+-]*@[\w.-]+$|^\w+://|^v?\d+(?:\.\d+)+$").search(value)
+            )
+        case Kind.OBJECT if is_name(value):
             return False
-    if value.isdigit() and len(value) < 6:
+        case Kind.SECRET if (prose or (b"/" in value and len(value) >= 8)) and is_name(value):
+            return False
+        case Kind.SECRET if prose and compiled(r"^[\w.+-]+@[\w-]+\.[\w.]+$").search(value):
+            return False
+    if (value.isdigit() and len(value) < 6) or compiled(_COUNT).search(value) is not None:
         return False  # a number of tokens
+    if (prose or len(value) < 10) and compiled(_ALGORITHM).search(value) is not None:
+        return False
     return not prose or is_coded(value) or (compiled(_DIGITS_AND_LETTERS).search(value) is not None and b" " not in value)
 
 
@@ -146,7 +189,7 @@ def unquoted_end(line: bytes, start: int) -> int:
 
 
 _NEXT = r"""^(?:[&;,)}\]'"\\.:]*(?:\s|$|["'`\\<>|])|[;,&]+\s?[$\w.\- ]{1,40}[=:]|[)}\]]+[,;.:)}\]])"""
-_ESCAPE = r"""^\\+(?:[nrt"'/]|u00(?:22|26|27|3c|3e|0a))"""
+_ESCAPE = r"""^\\+(?:[nrt"'/]|u00(?:22|26|27|3c|3e|0a|1b)|x1b|033)"""
 
 
 def _ends_here(line: bytes, at: int, end: int, start: int) -> bool:

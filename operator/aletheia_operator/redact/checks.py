@@ -1,0 +1,134 @@
+"""Checks of a text that a context has: whether it is a secret there, or a port, a path, a word."""
+
+from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.values import is_coded, is_name, is_placeholder, is_random, is_secret
+
+_PORT = r"^(?:[\d.]*\.[\d.]*)?:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$"
+
+
+def anything(value: bytes) -> bool:
+    """Return whether a value is neither empty nor a placeholder."""
+    return bool(value) and not is_placeholder(value)
+
+
+def password(value: bytes) -> bool:
+    """Return whether a value may be a password."""
+    return is_secret(Kind.PASSWORD, value, False)
+
+
+def prosaic(value: bytes) -> bool:
+    """Return whether a value may be a password, and is no word of a sentence about passwords."""
+    return is_secret(Kind.PASSWORD, value, True)
+
+
+def no_time(value: bytes) -> bool:
+    """Return whether a value may be a password, and is neither a part of a time nor a small number."""
+    return prosaic(value) and compiled(r"^\d{1,2}(?::\d{2}\S*)?$").search(value) is None
+
+
+def no_ids(value: bytes) -> bool:
+    """Return whether a value may be a password, and no part of a URL."""
+    return anything(value) and b"//" not in value
+
+
+def no_port(value: bytes) -> bool:
+    """Return whether a value may be a password, and no port, address or path."""
+    return prosaic(value) and value[:1] != b"/" and b"://" not in value and compiled(_PORT).search(value) is None
+
+
+def no_test(value: bytes) -> bool:
+    """Return whether a value may be a password, and is not the name of a test."""
+    return prosaic(value) and compiled(r"(?i)^test|/.*\.\w{1,4}$").search(value) is None
+
+
+def no_address(value: bytes) -> bool:
+    """Return whether a value may be a password, and is no MAC or IPv6 address."""
+    return password(value) and compiled(r"(?i)^[0-9a-f]{2}(?::[0-9a-f]{2})*$").search(value) is None
+
+
+def coded_no_port(value: bytes) -> bool:
+    """Return whether a value looks random, and is no port."""
+    return coded(value) and no_port(value)
+
+
+def no_parameter(value: bytes) -> bool:
+    """Return whether a value looks random, and is no name of a parameter."""
+    return coded(value) and compiled(r"^[a-z_]+=$").search(value) is None
+
+
+def no_number(value: bytes) -> bool:
+    """Return whether a value may be a password, and is no number."""
+    return password(value) and not value.isdigit()
+
+
+def mixed(value: bytes) -> bool:
+    """Return whether a value looks random, and has digits and letters."""
+    return coded(value) and any(48 <= byte <= 57 for byte in value) and compiled("[A-Za-z]").search(value) is not None
+
+
+def long(value: bytes) -> bool:
+    """Return whether a value looks random, and has at least 16 characters."""
+    return len(value) >= 16 and is_coded(value) and anything(value)
+
+
+def secret(value: bytes) -> bool:
+    """Return whether a value may be a token or a key."""
+    return is_secret(Kind.SECRET, value, False)
+
+
+def coded(value: bytes) -> bool:
+    """Return whether a value mixes letters and digits unlike any word, and is no placeholder."""
+    return is_coded(value) and anything(value)
+
+
+def random(value: bytes) -> bool:
+    """Return whether a value looks like a random key, and is no name, UUID or address."""
+    return is_random(value) and anything(value)
+
+
+def three_classes(value: bytes) -> bool:
+    """Return whether a value has digits, small and capital letters: it is neither hexadecimal nor a name."""
+    return all(compiled(letters).search(value) is not None for letters in ("[0-9]", "[a-z]", "[A-Z]")) and random(value)
+
+
+def mostly_coded(value: bytes) -> bool:
+    """Return whether a value looks random, or mixes letters and other characters."""
+    return coded(value) or (
+        anything(value) and len(value) >= 8 and compiled(r"[A-Z].*[a-z].*[^A-Za-z]").search(value) is not None
+    )
+
+
+def no_word(value: bytes) -> bool:
+    """Return whether a value may be a password, and is no word about secrets."""
+    return password(value) and kind_of(value.decode("utf-8", "replace")) is None and not (value.isdigit() and len(value) < 6)
+
+
+def special(value: bytes) -> bool:
+    """Return whether a value mixes digits, small and capital letters and other characters, as passwords do."""
+    return three_kinds(value) and compiled(r"[^\w/:]").search(value) is not None
+
+
+def three_kinds(value: bytes) -> bool:
+    """Return whether a value has digits, small and capital letters, and no placeholder."""
+    return anything(value) and all(compiled(letters).search(value) is not None for letters in ("[0-9]", "[a-z]", "[A-Z]"))
+
+
+def pair(value: bytes) -> bool:
+    """Return whether a value looks random, or has capital letters inside, and is no port."""
+    return no_port(value) and (coded(value) or (len(value) >= 8 and compiled(r"[a-z].*[A-Z]").search(value) is not None))
+
+
+def coded_no_name(value: bytes) -> bool:
+    """Return whether a value looks random, and is not the name of a Kubernetes object."""
+    return coded(value) and not is_name(value)
+
+
+def stated(value: bytes) -> bool:
+    """Return whether a value may be a password that a sentence states: it looks random, and is no address, time or name."""
+    return (
+        no_time(value)
+        and coded(value)
+        and compiled(r"^[\d.:TZ/+-]+$|@[\w-]+\.|^\w+://").search(value) is None
+        and not is_name(value)
+    )

@@ -1,0 +1,147 @@
+"""Recognises secrets in command lines: in the arguments and flags of known programs, and in flags with a secret's name."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.redact import checks
+from aletheia_operator.redact.contexts import JUDGED, ContextRule, Span
+from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.values import is_secret, quoted_end
+
+_ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command line, also if they are the items of a list
+_WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
+_LINE = r"(?:^|[\s/;|&(\"'`\[])"
+
+RULES: tuple[ContextRule, ...] = (
+    (
+        "user-password",
+        r"""(?:^|\s|["'`])(?:-u|-U|--user|--proxy-user|--username|--creds|--auth|-a|-creds|-auth|--http-user"""
+        r"""|--basic-auth|--src-creds|--dest-creds)"""
+        r"""(?:["'`]?,?\s*["'`]?|=["'`]?)(?P<user>[\w.@+\\$-]+)[:%](?P<secret>[^\s"'`,/][^\s"'`]*)""",
+        checks.no_ids,
+    ),
+    ("mysql-password", rf"{_LINE}(?:mysql\w*|mariadb[\w-]*|mycli|xtrabackup|innobackupex"
+                       rf"|percona\S*)\b.*?[\s,]\\*[\"']?-p[\"']?(?P<secret>[^\s\"',]+)", checks.anything),
+    (
+        "program-password",
+        rf"{_LINE}(?:redis-cli|keydb-cli|valkey-cli|sshpass|mongo\w*|ldap\w+|docker|podman|skopeo|buildah|nerdctl|helm"
+        rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
+        rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty"
+        rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
+        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
+        r"|-p|-P|-w|-W|-A|-pw"
+        rf"|/p:){_ARG}?{_WORD}",
+        checks.no_port,
+    ),
+    ("ipa-password", rf"{_LINE}ipa-[\w-]+\b.*\s-p{_ARG}?{_WORD}", checks.no_port),
+    ("ipa-admin", rf"{_LINE}ipa-[\w-]+\b.*\s-a{_ARG}?{_WORD}", checks.no_port),
+    ("shell-password", rf"{_LINE}(?:cypher-shell|fly|hdbsql|arangosh|exaplus|vsql|nzsql|snowsql"
+                       rf"|ysqlsh)\b.*?\s-p{_ARG}?{_WORD}", checks.no_port),
+    ("user-flag", r"(?:^|\s)(?:-u|-U|-l|--user|--username|--login)[\s=][\"']?[\w.@\\-]+[\"']?\s+-[pPw]\s+[\"']?"
+                  r"(?P<secret>[^\s\"']+)", checks.coded_no_port),
+    ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"'-]{6,})(?:[\s\"']|$)", checks.coded),
+    ("snmp-community", r"\bsnmp(?:walk|get\w*|bulk\w*|set|table|trap|status|df|inform)\b.*?\s-c\s*[\"']?"
+                       r"(?P<secret>[^\s\"']+)", checks.prosaic),
+    ("password-command", r"(?i)[-_](?:command[\s=]+\\*[\"']|file[\s=]+<\(\s*)(?:\S*/)?(?:echo|printf)\s+(?:-\w+\s+)?[\"']?"
+                         r"(?P<secret>[^\s\"'\\]+)", checks.prosaic),
+    ("snmp-auth", r"\bsnmp\w+\b.*\s-A\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("snmp-user", r"(?i)\bcreateUser\s+\S+\s+(?:MD5|SHA\S*)\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("snmp-user-key", r"(?i)\bcreateUser\s.*\s(?:AES|DES)\S*\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("device", r"(?i)\b(?:password|secret|psksecret|passwd|passphrase|server\s+key|key-string|md5)\s+(?:ENC|[05-9]"
+               r"|encrypted|sha512)\s+"
+               r"[\"']?(?P<secret>[^\s\"';]{6,})", checks.anything),
+    ("device-key", r"(?i)\b(?:isakmp|ikev2|ipsec|tacacs-server|radius-server)\s+(?:host\s+\S+\s+)?(?:key|pre-shared-key)\s+"
+                   r"(?:[0-9]\s+)?[\"']?(?P<secret>[^\s\"';]{4,})", checks.prosaic),
+    ("set-value", r"(?i)\b(?:config|configuration|env|secrets?|variables?|param|system|property|properties)\s+(?:set|put"
+                  r"|create|add|update|edit)"
+                  r"\s+(?:--?[\w-]+(?:\s+|=))*(?P<name>[\w.-]+)(?:\s+|=)[\"']?(?P<secret>[^\s\"'=-][^\s\"']*)", checks.secret),
+    ("logon", r"(?i)(?:^|\s)\.LOGON\s+\S+/\w+,(?P<secret>[^\s;]+)", checks.anything),
+    ("obscured", r"\b(?:rclone\s+obscure|caddy\s+hash-password\s+--plaintext|ctl\s+admins\s+(?:passwd|add)\s+\S+"
+                 r"|admin\s+user\s+add\s+\S+\s+\S+|AuthBasicFake\s+\S+)\s+[\"']?"
+                 r"(?P<secret>[^\s\"'-][^\s\"']*)", checks.anything),
+    ("sasl-login", r"\bSASL\s+PLAIN\s+\S+\s+(?P<secret>\S+)\s*$", checks.coded),
+    ("suffix-directive", r"(?i)^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?)?\s*(?P<name>[a-z]{3,}(?:secret"
+                         r"|password|passwd|passphrase))"
+                         r"\s+[\"']?(?P<secret>[^\s=:\"'][^\s\"']*)[\"']?;?\s*$", checks.coded),
+    ("addauth", r"\baddauth\s+digest\s+\S+?:(?P<secret>\S+)", checks.anything),
+    ("piped-to", r"""\becho\s+["'](?P<secret>[^\s"'$`|]{8,})["']\s*\|""", checks.special),
+    ("directive", r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?)?\s*(?P<name>[A-Za-z]\w*[._-]\w[\w.-]*)"
+                  r"\s+[\"']?"
+                  r"(?P<secret>[^\s=:\"'][^\s\"']*)[\"']?;?\s*$", checks.coded),
+    ("chpasswd", r"\bchpasswd\b.{0,60}?[\"'\[{\s<][a-z_][\w.-]{0,31}:(?P<secret>[^\s\"',:{}]+)[\"'\s]", checks.prosaic),
+    ("scanner-login", r"sonar\.login\\*[\"']?\s*[:=]\s*\\*[\"']?(?P<secret>\w{20,})", checks.coded),
+    ("bundle-config", r"\bbundle\s+config\s+(?:set\s+)?(?:-\S+\s+)*\S+\s+[\w-]+:(?P<secret>[^\s\"'/]\S*)", checks.anything),
+    ("here-string", r"""\b(?:kinit|cryptsetup|login|passwd|chpasswd|sudo|gpg|openssl|ssh-add|--[\w-]*stdin)\b[^<]*<<<\s*"""
+                    r"""["']?(?:[\w.-]+:)?(?P<secret>[^\s"']+)""", checks.anything),
+    ("ftp-user", r"\bftp\b.*\buser\s+[\w.@-]+\s+[\"']?(?P<secret>[^\s\"']+)", checks.coded),
+    ("net-use", r"(?i)\bnet\s+use\s+(?:[a-z*]:?\s+)?\\{2,4}\S+\s+(?P<secret>[^\s/]\S*)\s+/u", checks.prosaic),
+    ("lftp", r"\blftp\b.*?\s-u\s+[^\s,]+,(?P<secret>\S+)", checks.anything),
+    ("snmp-privacy", r"\bsnmp\w+\b.*\s-X\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("vault-login", r"\b(?:vault|bao)\s+(?:login|operator\s+unseal)\s+(?:-\S+\s+)*[\"']?(?P<secret>[^\s\"'=]{8,}=*)",
+     checks.coded),
+    ("ssh-keygen", r"\bssh-keygen\b.*?\s-[NP]\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("openssl-key", r"\bopenssl\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", checks.prosaic),
+    ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
+                          rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", checks.prosaic),
+    ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
+                   r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
+                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|nickserv\s+:?identify|:identify"
+                   r"|convertto-securestring(?:\s+-string)?|activate-refresh-token\s+\S+"
+                   r"|ngrok\s+(?:config\s+add-)?authtoken"
+                   r"|(?:snyk|infisical)\s+auth|cargo\s+login|cloudflared\s+service\s+install|nuget\s+setapikey"
+                   r"|smbpasswd\s+-\S+"
+                   r"|mysqladmin\b.*\spassword|reset-admin-password|radtest\s+\S+|poetry\s+config\s+(?:pypi-token\.\S+"
+                   r"|http-basic\.\S+\s+\S+)|composer\s+config\s+(?:-\S+\s+)*(?:github-oauth\.\S+|http-basic\.\S+\s+\S+)"
+                   r"|wpa_passphrase\s+\S+|wg\s+set\s+.*preshared-key)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)",
+     checks.prosaic),
+    ("openssl-password", r"(?:(?:^|[\s\"'`=(]/?)pass:|(?:-passin|-passout|-k)(?::|\s+pass:))(?P<secret>[^\s\"'`,]+)",
+     checks.password),
+    ("piped-password", r"""\b(?:echo|printf)\s+(?:-\w+\s+)?(?:["']?%s(?:\\n)?["']?\s+)?["']?"""
+                  r"""(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
+                       r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
+                       r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl"""
+                       r"""|.{0,100}\s--(?:password-stdin|passphrase-fd|with-token|stdin|password-fd)\b)""",
+     checks.anything),
+    ("aws-configure", r"\bconfigure\s+set\s+(?P<name>[\w.-]+)\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
+    ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", checks.anything),
+    ("dockerfile", r"(?i)(?:^|\s)(?:ENV|ARG|setenv|\w+_param|set\s+-\w*x\w*)\s+"
+                   r"(?P<name>[\w.-]*(?:passw(?:or)?d|secret|token|api_?key|_pass|_pwd|_pw"
+                   r"|_key|_pat|_psk|passphrase|credentials?))\s+(?P<secret>[^\s\"'=]+)\s*$", checks.secret),
+    ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", checks.anything),
+)  # fmt: skip
+
+FLAG = (
+    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
+    r"""|creds|requirepass|masterauth|key"""
+    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+"""
+    r"""|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
+)
+
+
+def find_flags(line: bytes) -> Iterator[Span]:
+    """Yield the values of flags: `--password x`, `"--token", "x"`."""
+    flag, at = compiled(FLAG), 0
+    while (match := flag.search(line, at)) is not None:
+        at = span(match, "name")[1]  # the value of a flag may itself be the next flag
+        kind = kind_of(match.group(b"name").decode())
+        start = span(match, "first")[0]
+        if kind is None or match.group(b"first") in b"-|><=:;,":
+            continue
+        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and kind is not Kind.PASSWORD:
+            continue  # a path, `/token`, and no flag of Windows
+        quote = match.group(b"quote")
+        if quote:
+            end = quoted_end(line, start, quote)
+        else:
+            found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
+            end = found.start() if found else len(line.rstrip(b"\r\n"))
+            if match.group(b"name").upper().endswith(line[start:end]):
+                continue  # the usage of a command: `--token TOKEN`
+        kind = kind if kind in JUDGED else Kind.SECRET
+        prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET
+        if is_secret(
+            Kind.SECRET if kind is Kind.OBJECT else kind,
+            line[start:end],
+            prose,
+        ):
+            yield start, end
