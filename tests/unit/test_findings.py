@@ -404,7 +404,7 @@ CASES |= {
             },
         ),
         "DisruptionBlocked",
-        "disruption budget web lets no pod go: 1 of 1 demanded pods are healthy (minAvailable 1, 1 pods)",
+        "disruption budget web lets no pod go: 1 healthy of 1 demanded pod (minAvailable 1, 1 pod)",
     ),
     "a rollout that hangs": (
         Incident().add(
@@ -427,7 +427,7 @@ CASES |= {
             }
         ),
         "RolloutStuck",
-        "web: the rollout hangs: 1 of 2 pods are of the new revision, 2 available (since 14:30)",
+        "web: the rollout hangs: the new revision has 1 of 2 pods, 2 available (since 14:30)",
     ),
     "a workload that was scaled to nothing": (
         Incident().add({"kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 0}, "status": {}}),
@@ -571,7 +571,7 @@ CASES |= {
     "a service in which calls of traces fail": (
         traced(),
         "SpansFail",
-        "bank: 6 of 6 spans fail: limit reached (since 14:30)",
+        "bank: 6 of 6 spans failed: limit reached (since 14:30)",
     ),
     "errors that Loki knows alone": (
         lines_of_loki(),
@@ -593,6 +593,8 @@ def test_the_first_finding_says_what_broke(name: str) -> None:
     verdict = incident.judged()
     assert verdict.failed == []
     assert (verdict.findings[0].rule, verdict.headline) == (rule, headline)
+    is_information = [finding.severity == "info" for finding in verdict.findings]
+    assert is_information == sorted(is_information), "trouble comes first, so that its numbers are the same everywhere"
 
 
 WHOLE = Path(__file__).parents[1] / "data" / "findings.json"
@@ -624,7 +626,8 @@ def test_every_link_leads_to_an_entry_about_the_finding(name: str) -> None:
         assert finding.links, finding
         for link in finding.links:
             entry = json.dumps(incident.files[link.artifact.path][link.entry]) + link.artifact.path
-            names = {finding.subject.name, *finding.pods, *finding.nodes, *finding.callees}
+            caller = str(finding.details.get("caller") or finding.subject.name)
+            names = {finding.subject.name, caller, *finding.pods, *finding.nodes, *finding.callees}
             assert any(name in entry for name in names), (finding.message, entry)
 
 

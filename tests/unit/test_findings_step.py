@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
-from aletheia_operator.findings import judge
+from aletheia_operator.findings import Evidence, judge, objects, templates
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.rules import RULES
+from aletheia_operator.investigate.findings_step import FindingsStep
 from aletheia_operator.session import age
 from tests.unit.capturing import evidence, files, gaps, run
 from tests.unit.evidence import Object, ended, pod, waiting
@@ -80,12 +82,32 @@ async def test_what_is_missing_is_counted_in_the_headline(tmp_path: Path) -> Non
     assert "2 gaps" in snapshot.manifest.headline
 
 
+async def test_findings_from_a_part_of_the_facts_have_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They must not look as if all evidence had been judged. The evidence is whole, so the phase does not change."""
+    monkeypatch.setattr(templates, "MAX_TEMPLATES", 0)
+    monkeypatch.setattr(objects, "MAX_BYTES", 0)
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    (note,) = snapshot.manifest.gaps
+    assert (note.target, note.reason, note.severity) == ("findings", GapReason.BUDGET_EXCEEDED, "note")
+    assert note.message == "made without 1 object, 1 log line, which do not fit into memory; the evidence has them"
+    assert snapshot.manifest.phase == "Completed"
+
+
+@pytest.mark.parametrize("kind", ["objects", "events", "logs", "metrics", "traces"])
+def test_every_kind_of_facts_that_is_left_out_is_counted(kind: str) -> None:
+    """No reader drops facts that the findings do not mention."""
+    found = Evidence(datetime(2026, 11, 22, 14, tzinfo=UTC), datetime(2026, 11, 22, 15, tzinfo=UTC))
+    assert found.left_out == {}
+    getattr(found, kind).left_out = 3
+    assert list(found.left_out.values()) == [3]
+
+
 async def test_a_sealed_session_quotes_nothing_in_its_status(tmp_path: Path) -> None:
     """The status names rule and object; the words are in the sealed file alone."""
     order = make_order(session={"encryption": {"recipients": [PUBLIC]}})
     snapshot = await run(order, make_tools(tmp_path, Crashed()))
     assert "data/findings.json.age" in files(snapshot)
-    assert snapshot.manifest.headline == "CrashLoop of deployment/web; sealed: see data/findings.json"
+    assert snapshot.manifest.headline == "CrashLoop of deployment/web; sealed: see data/findings.json.age"
     assert "canary-71" not in snapshot.manifest.model_dump_json()
 
 
@@ -116,6 +138,16 @@ async def test_facts_that_are_lost_are_named(tmp_path: Path, monkeypatch: pytest
     assert (gap.target, gap.reason) == ("findings", "InternalError")
     assert gap.message.endswith("the findings are without pod/web-0")
     assert snapshot.manifest.findings[0].rule == "CrashLoop"
+
+
+async def test_artifacts_that_cannot_be_read_again_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart of the operator the findings are made from the files. Those of a sealed session cannot be read."""
+    unread = ["data/logs/a.json", "data/logs/b.json", "data/logs/c.json", "data/logs/d.json", "data/logs/e.json"]
+    monkeypatch.setattr(FindingsStep, "read_again", lambda step, origins: unread)
+    snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
+    (note,) = snapshot.manifest.gaps
+    assert (note.target, note.reason, note.severity) == ("findings", GapReason.UNAVAILABLE, "note")
+    assert note.message.endswith("without data/logs/a.json, data/logs/b.json, data/logs/c.json and 2 more")
 
 
 @pytest.mark.logs_errors("the findings of session")

@@ -11,6 +11,7 @@ import pytest
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.report import LoadedDocument, NoFiles, PlainFiles, Source, html_report, markdown_report
 from aletheia_operator.report.html import MAX_BYTES
+from aletheia_operator.report.quotes import quote
 from aletheia_operator.report.reading import Reading
 from aletheia_operator.session import Gap
 from aletheia_operator.session.manifest_file import read_copy
@@ -358,3 +359,9 @@ def test_the_command_makes_both_formats(tmp_path: Path, capfdbinary: pytest.Capt
     assert "## What is missing" in text and "SHA-256" in text
     assert main([*arguments, "-f", str(tmp_path / "r.html")]) == 0
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_quoted_line_has_no_colours() -> None:
+    """Colours of the program are left out, as in `logs`; other control characters are shown as escapes."""
+    line = {"line": "\x1b[31mERROR\x1b[0m \x1b[2Jorder 7 failed"}
+    assert quote("data/logs/a.json", 0, line).text == "ERROR \\x1b[2Jorder 7 failed"

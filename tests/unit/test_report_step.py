@@ -62,6 +62,13 @@ async def test_a_sealed_session_has_a_sealed_report(tmp_path: Path, capfd: pytes
     assert "sealed to recipients" in capfd.readouterr().err
     assert main([*arguments, f"--identity={key}"]) == 0
     assert capfd.readouterr().out.startswith("<!doctype html>")
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text(age.new_identity()[0])
+    markdown = ["report", *arguments[2:], "--format=markdown"]
+    assert main([*markdown, f"--identity={key}"]) == 0
+    assert capfd.readouterr().out.startswith("# ")
+    assert main([*markdown, f"--identity={wrong}"]) == 1  # not a report without findings
+    assert capfd.readouterr() == ("", "error: none of the keys opens it\n")
     assert main(["session", "decrypt", *arguments[2:], f"--identity={key}", f"--to={tmp_path / 'plain'}"]) == 0
     assert (tmp_path / "plain/report.html").read_text().startswith("<!doctype html>")
 

@@ -37,7 +37,7 @@ def test_what_a_probe_asks_and_what_was_said(message: str, words: str, probe: Ob
     incident.add_event(event("Unhealthy", message, container="app", count=9, until=58))
     finding = found(incident, "ReadinessProbe")
     assert finding.message == f"web: its readiness probe fails{where}: {words} (9x since 14:28)"
-    assert (finding.severity, finding.confidence, finding.depth) == ("critical", "certain", 30)
+    assert (finding.severity, finding.confidence, finding.depth) == ("critical", "likely", 30)
     assert finding.details == {"container": "app", "probe": "Readiness", "count": 9}
 
 
@@ -47,8 +47,8 @@ def test_what_a_probe_asks_and_what_was_said(message: str, words: str, probe: Ob
         (True, 4, 58, False, "info", "likely"),
         (True, 5, 58, False, "warning", "likely"),
         (True, 5, 40, False, "info", "likely"),
-        (False, 1, 58, False, "critical", "certain"),
-        (False, 1, 40, False, "warning", "certain"),
+        (False, 1, 58, False, "critical", "likely"),
+        (False, 1, 40, False, "warning", "likely"),
         (False, 1, 40, True, "critical", "certain"),
         (True, 9, 58, True, "warning", "certain"),
     ],

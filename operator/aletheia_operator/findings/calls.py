@@ -2,13 +2,15 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from aletheia_operator.findings.case import Case, containers_of
 from aletheia_operator.findings.finding import Subject
 from aletheia_operator.findings.objects import Object
+from aletheia_operator.text.batches import SERIOUS
 
 MAX_VALUE = 500  # characters of an environment variable that are read
+LEAST_NAME = 4  # characters of a Service's name that is looked for in parts of words
 _WORDS = re.compile(r"[a-z0-9-]{3,63}")
 _NAMES = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -43,6 +45,10 @@ class Callees:
             return first
         return f"{first}.{namespace}" if ".svc" in rest else host
 
+    def behind(self, service: str) -> set[Subject]:
+        """Return a Service and its workloads; an empty set for ''."""
+        return {Subject("Service", service), *self.workloads(service)} if service else set()
+
     def exists(self, service: str) -> bool:
         return service in self._selectors
 
@@ -69,25 +75,44 @@ def calls_of(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
     found: dict[Subject, set[Subject]] = defaultdict(set)
 
     def add(caller: Subject, service: str) -> None:
-        if service:
-            found[caller] |= {Subject("Service", service), *callees.workloads(service)} - {caller}
+        found[caller] |= callees.behind(service) - {caller}
 
-    services = set(callees.services)
-    for fact, pod in case.pods():
-        caller = fact.workload.subject or Subject("Pod", fact.name)
-        for name in _mentioned(pod):
-            if name in services:
-                add(caller, name)
-    for template in case.evidence.logs.templates.by_shape.values():
-        for place in template.places.values():
-            for peer in place.peers:
-                add(case.workload_of_pod(place.pod), callees.service(peer))
-            if template.level in ("ERROR", "FATAL"):
-                for name in services.intersection(_WORDS.findall(template.example.lower())):
-                    add(case.workload_of_pod(place.pod), name)
+    for caller, names in configured_services(case, callees).items():
+        for name in names:
+            add(caller, name)
+    for caller, called in named_in_errors(case, callees).items():
+        found[caller] |= called
     for caller_name, callee_name in case.evidence.traces.edges:
         for caller in callees.workloads(caller_name) or {Subject("Service", caller_name)}:
             add(caller, callee_name)
+    return found
+
+
+def configured_services(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
+    """Return the Services that the environment and arguments of each workload name."""
+    found: dict[Subject, set[str]] = defaultdict(set)
+    services = set(callees.services)
+    for fact, pod in case.pods():
+        found[fact.workload.subject or Subject("Pod", fact.name)] |= services.intersection(_mentioned(pod))
+    return found
+
+
+def named_in_part(text: str, services: Iterable[str]) -> str:
+    """Return the only one of these Services that is part of a word of `text`; '' otherwise. `MongoServerError` names mongo."""
+    named = [name for name in services if len(name) >= LEAST_NAME and name in text.lower()]
+    return named[0] if len(named) == 1 else ""
+
+
+def named_in_errors(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
+    """Return the workloads and Services that the errors of each workload name, and those that do not answer it."""
+    found: dict[Subject, set[Subject]] = defaultdict(set)
+    services = set(callees.services)
+    for template in case.evidence.logs.templates.by_shape.values():
+        names = services.intersection(_WORDS.findall(template.example.lower())) if template.level in SERIOUS else set()
+        for place in template.places.values():
+            caller = case.workload_of_pod(place.pod)
+            for name in names.union(map(callees.service, place.peers)):
+                found[caller] |= callees.behind(name) - {caller}
     return found
 
 

@@ -1,6 +1,6 @@
 """The evidence of one session for the rules: facts, and indexes over them. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,6 +108,17 @@ class Case:
         found: dict[Subject, list[str]] = defaultdict(list)
         for pod, workload in self.evidence.objects.pods.items():
             found[workload.subject or Subject("Pod", pod)].append(pod)
+        return found
+
+    def lines_of(self, subject: Subject) -> int:
+        """Return the number of log lines of a workload's pods."""
+        return self._lines_of[subject]
+
+    @cached_property
+    def _lines_of(self) -> Counter[Subject]:
+        found: Counter[Subject] = Counter()
+        for pod, lines in self.evidence.logs.lines_of.items():
+            found[self.workload_of_pod(pod)] += lines
         return found
 
     @cached_property

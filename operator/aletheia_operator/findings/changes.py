@@ -84,7 +84,7 @@ def rollouts_of(case: Case, workload: Workload) -> Iterator[Rollout]:
         before = now
 
 
-def tell_changes(case: Case, findings: Sequence[Finding]) -> None:
+def add_changes(case: Case, findings: Sequence[Finding]) -> None:
     """Add recent changes to findings about pods: the rollout that created the pods, or a change of one of their ConfigMaps."""
     latest: dict[Subject, Rollout] = {}
     for workload in case.evidence.objects.workloads:
@@ -102,15 +102,15 @@ def tell_changes(case: Case, findings: Sequence[Finding]) -> None:
             and all(_is_of(case, pod, latest_rollout) for pod in finding.pods)
         ):
             words = one_line(f"; new in revision {latest_rollout.number}: {latest_rollout.words}", 140)
-            _tell(finding, words, latest_rollout.link, {"rollout": latest_rollout.to_json()})
+            _append(finding, words, latest_rollout.link, {"rollout": latest_rollout.to_json()})
             continue
         for fact, changed in configs.get(finding.subject, ()):
             if _begins_after(finding, changed):
-                _tell(finding, f"; ConfigMap {fact.name} changed at {clock(changed)}", fact.link, {"config": fact.name})
+                _append(finding, f"; ConfigMap {fact.name} changed at {clock(changed)}", fact.link, {"config": fact.name})
                 break
 
 
-def _tell(finding: Finding, words: str, link: Link | None, details: Mapping[str, Any]) -> None:
+def _append(finding: Finding, words: str, link: Link | None, details: Mapping[str, Any]) -> None:
     finding.message += words
     finding.details = {**finding.details, **details}
     finding.links = (*finding.links[:1], *([link] if link else []), *finding.links[1:])

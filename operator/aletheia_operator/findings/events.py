@@ -1,5 +1,6 @@
 """Collects facts about Kubernetes events: warnings, and other events that rules read."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,21 @@ from aletheia_operator.findings.finding import Link, Subject
 MAX_WARNINGS = 5_000
 MAX_OTHERS = 1_000
 MAX_MESSAGE = 1_000
-TELLING = frozenset({
+INFORMATIVE = frozenset({
     "ScalingReplicaSet", "SuccessfulRescale", "NodeNotReady", "NodeReady", "Killing", "Evicted", "Preempted",
     "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "BackOff", "TooManyMissedTimes", "MissSchedule",
     "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
     "NodeHasInsufficientMemory", "NodeHasInsufficientPID", "JobAlreadyActive", "NoPods", "SuccessfulCreate",
 })  # fmt: skip
 """Reasons of events of type Normal that rules read."""
+
+
+_TROUBLE = re.compile(r"Fail|Err|Invalid|Denied|Forbidden|Reject|Lost|Missing|NotFound|Unable|Conflict|Exceed|Degraded|Timeout")
+
+
+def names_trouble(reason: str) -> bool:
+    """Return whether the reason of an event says that something failed. Some controllers give such events the type Normal."""
+    return _TROUBLE.search(reason) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +84,13 @@ class EventReader(ArtifactReader[EventFacts]):
     def __init__(self, facts: EventFacts, lock: threading.Lock, reasons: frozenset[str] = frozenset()) -> None:
         """`reasons`: also keep events with these reasons."""
         super().__init__(facts, lock)
-        self._telling = TELLING | reasons
+        self._informative = INFORMATIVE | reasons
         self._found: list[Event] = []
 
     def _read_entry(self, encoded: bytes, link: Link) -> None:
         event = orjson.loads(encoded)
         warning = event["type"] == "Warning"
-        if not warning and event["reason"] not in self._telling:
+        if not warning and event["reason"] not in self._informative and not names_trouble(event["reason"]):
             return
         if len(self._found) >= MAX_WARNINGS + MAX_OTHERS:
             with self._lock:

@@ -55,6 +55,19 @@ class Evidence:
     """Number of entries by category."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Numbers of facts that did not fit into memory, by kind; {} if all did."""
+        counts = {
+            "object": self.objects.left_out,
+            "event": self.events.left_out,
+            "container run": self.logs.left_out,
+            "log line": self.logs.templates.left_out + self.own.left_out,
+            "metric": self.metrics.left_out,
+            "trace": self.traces.left_out,
+        }
+        return {kind: count for kind, count in counts.items() if count}
+
     def count(self, category: str, entries: int) -> None:
         """Count the entries of an artifact that was saved."""
         with self.lock:

@@ -40,7 +40,7 @@ def _lines(evidence: Evidence) -> Iterator[tuple[Place, dict[str, Any]]]:
             first = next(iter(template.places.values()))
             yield _place(first.link), _entry(first.container, template.level, first.first, template.example)
     for run in evidence.logs.runs.values():
-        for line in (*run.lines, *run.errors, *(kept for kept in (run.fatal, run.telling) if kept is not None)):
+        for line in (*run.lines, *run.errors, *(kept for kept in (run.fatal, run.categorised) if kept is not None)):
             yield _place(line.link), _entry(run.container, line.level, line.stamp, line.text)
 
 

@@ -1,23 +1,31 @@
 """Collects facts about logs: the last lines of each run of a container, templates of errors, and counts. Bounded."""
 
+import re
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from aletheia_operator.findings.error_categories import CALLS, category_of
 from aletheia_operator.findings.finding import Link
-from aletheia_operator.findings.telling import is_farewell, tells_why
+from aletheia_operator.findings.reason_lines import gives_reason, heads_trace, is_bare_errno, is_exception, is_exit_notice
 from aletheia_operator.findings.templates import Templates
 
 MAX_RUNS = 2_000
 LAST_LINES = 16
 LAST_ERRORS = 12
-MAX_WORDS = 400  # characters of a line that are kept
+MAX_LINE = 400  # characters of a line that are kept
 TRACEBACK = "Traceback (most recent call last)"
-_EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:")
+_EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:", "+ ", "++ ", "+++ ")
+"""Beginnings of lines of stack traces, and of commands that a shell prints before it runs them."""
 _OF_KUBELET = "unable to retrieve container logs for "
 """Beginning of a kubelet's message in place of a log that no longer exists."""
 _WELL = ("INFO", "DEBUG", "TRACE")
 BURST_SECONDS = 5.0
+NEAR_SECONDS = 180.0
+DETAIL_LINES = 8
+_DETAIL = re.compile(r"\s{0,8}\w{0,30}(?:detail|reason|cause)\w{0,8}[:=] ?\S", re.IGNORECASE)
+"""Lines after an error that say why, up to DETAIL_LINES after it."""
+_FRAME = re.compile(r"(?:\[\d{1,6}\] )?#\d{1,3} ")
 NEAR_END = 60
 """Maximum number of lines after the line that states the cause, for example usage text after a wrong option."""
 
@@ -43,69 +51,111 @@ class RunFacts:
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     errors: deque[Line] = field(default_factory=lambda: deque(maxlen=LAST_ERRORS))
     fatal: Line | None = None
-    telling: Line | None = None
-    """The last line without a level that contains words of `findings.words`."""
+    categorised: Line | None = None
+    """The last line without a level that has a category of `findings.error_categories`."""
     cause: Line | None = None
     """The last `Caused by:` of a stack trace."""
 
-    def last_words(self) -> Line | None:
+    def see_fatal(self, line: Line) -> None:
+        """Keep the first fatal error of the last burst with a reason: programs log their stack or their end after it."""
+        before = self.fatal
+        if before is None or is_exit_notice(before.text) or before.text.startswith(TRACEBACK) or not _in_burst(before, line):
+            self.fatal = line
+
+    def explaining_line(self) -> Line | None:
         """Return the line that best explains the end of the run; None if the log is empty.
 
-        The last fatal error or the last error, with the last cause of its stack trace; else the last line that contains
-        words of `findings.words`; else the last line.
+        The first fatal error or the first error of the last burst, with the last cause of its stack trace; else the last line
+        that has a category of `findings.error_categories`; else the last line.
         """
-        line = self._last_words()
-        if line is None or line.level in _WELL or is_farewell(line.text):
-            line = self._better_than(line) or line
+        line = self._explaining_line()
+        if line is None or line.level in _WELL or is_exit_notice(line.text) or heads_trace(line.text):
+            line = self._reason_instead_of(line) or line
+        elif line.level == "FATAL" and not gives_reason(line.text) and not category_of(line.text):
+            line = self._error_before(line) or line
+        elif category_of(line.text) == "timeout":
+            line = self._reason_before(line) or line
         if (
             line is None
             or self.cause is None
             or line.level not in ("ERROR", "FATAL")
             or line.link.entry > self.cause.link.entry
+            or any(line.link.entry < later.link.entry < self.cause.link.entry for later in self.errors)
         ):
-            return line
+            return self._with_object(line)
         return self.cause
+
+    def _error_before(self, fatal: Line) -> Line | None:
+        """Return the last error with a category in NEAR_SECONDS before a fatal error without a reason; None without one."""
+        errors = (line for line in reversed(self.errors) if line.level == "ERROR" and line.link.entry < fatal.link.entry)
+        near = (line for line in errors if _in_burst(line, fatal, NEAR_SECONDS))
+        return next((line for line in near if category_of(line.text)), None)
+
+    def _reason_before(self, timeout: Line) -> Line | None:
+        """Return the first error with another reason in NEAR_SECONDS before a timeout; None without one."""
+        near = (line for line in self.errors if line.link.entry < timeout.link.entry and _in_burst(line, timeout, NEAR_SECONDS))
+        return next((line for line in near if gives_reason(line.text) and category_of(line.text) not in CALLS), None)
+
+    def _with_object(self, line: Line | None) -> Line | None:
+        """Return a line with one after it that says more: the next line, if it is announced, or a line of details."""
+        if line is None:
+            return None
+        later = (known for known in self.lines if 0 < known.link.entry - line.link.entry <= DETAIL_LINES)
+        if (detail := next((known for known in later if _DETAIL.match(known.text)), None)) is not None:
+            return replace(line, text=f"{line.text}: {detail.text.strip()}")
+        if not (is_bare_errno(line.text) or line.text.rstrip().endswith(":")):
+            return line
+        known = (known for known in (*self.lines, *self.errors) if known.link.entry == line.link.entry + 1)
+        after = next(known, None)
+        return line if after is None else replace(line, text=f"{line.text.rstrip().rstrip(':')}: {after.text.strip()}")
 
     @property
     def is_gone(self) -> bool:
         """Whether there is only a kubelet's message that the log is gone."""
-        return any(line.text.startswith(_OF_KUBELET) for line in self.lines) and self.last_words() is None
+        return any(line.text.startswith(_OF_KUBELET) for line in self.lines) and self.explaining_line() is None
 
     @property
-    def says_why(self) -> bool:
-        """Whether the last words may explain the end: their level is not that of normal operation."""
-        line = self.last_words()
+    def explains_end(self) -> bool:
+        """Whether a line may explain the end of the run: its level is not that of normal operation."""
+        line = self.explaining_line()
         return line is not None and line.level not in _WELL
 
-    def _better_than(self, farewell: Line | None) -> Line | None:
-        """Return the line that gives the reason if the last one, `farewell`, only reports the end; None if no line gives it.
+    def _reason_instead_of(self, exit_notice: Line | None) -> Line | None:
+        """Return the line that gives the reason if the last one, `exit_notice`, only reports the end; None if no line gives it.
 
-        If `farewell` ends with a colon, the next line that gives a reason. Else the first error with a reason in the last
+        If `exit_notice` ends with a colon, the next line that gives a reason. Else the first error with a reason in the last
         burst, or else the last line of any level with a reason.
         """
-        known = (line for line in (*self.lines, *self.errors, self.telling) if line is not None)
+        known = (line for line in (*self.lines, *self.errors, self.categorised) if line is not None)
         lines = {line.link.entry: line for line in known if not line.text.startswith(_OF_KUBELET)}
+        before = lines.get(exit_notice.link.entry - 1) if exit_notice is not None and heads_trace(exit_notice.text) else None
+        if before is not None:
+            return before
         ordered = [lines[entry] for entry in sorted(lines)]
-        if farewell is not None and farewell.text.rstrip().endswith(":"):
-            after = (line for line in ordered if line.link.entry > farewell.link.entry and not line.level)
-            if (first := next((line for line in after if tells_why(line.text)), None)) is not None:
+        if exit_notice is not None and exit_notice.text.rstrip().endswith(":"):
+            after = (line for line in ordered if line.link.entry > exit_notice.link.entry and not line.level)
+            if (first := next((line for line in after if gives_reason(line.text)), None)) is not None:
                 return first
-        telling = [line for line in ordered if tells_why(line.text)]
-        serious = [line for line in telling if line.level in ("ERROR", "FATAL")]
-        if serious:
-            return _first_of_burst(serious)
-        return telling[-1] if telling else None
+        with_reason = [line for line in ordered if gives_reason(line.text) and not _is_code(line)]
+        serious = [line for line in with_reason if line.level in ("ERROR", "FATAL")]
+        errors = [line for line in ordered if line.level in ("ERROR", "FATAL") and not is_exit_notice(line.text)]
+        if serious or errors:
+            return _first_of_burst(serious or errors)
+        with_category = [line for line in with_reason if category_of(line.text)]
+        return next(reversed(with_category or with_reason), None)
 
-    def _last_words(self) -> Line | None:
+    def _explaining_line(self) -> Line | None:
         printed = [line for line in self.lines if line.text.strip() and not line.text.startswith(_OF_KUBELET)]
         own = [
-            line for line in printed if not line.text.startswith((" ", "\t", "}")) and not line.text.startswith(_EMPTY_WORDS)
+            line
+            for line in printed
+            if not line.text.startswith((" ", "\t", "}", *_EMPTY_WORDS)) and not _FRAME.match(line.text)
         ]
         if self.fatal is not None and not self.fatal.text.startswith(TRACEBACK):
             return self.fatal
         error = self.errors[-1] if self.errors else None
         if error is not None and TRACEBACK not in error.text:
-            return error
+            return _first_of_burst([known for known in self.errors if gives_reason(known.text) or known is error])
         if error is not None and own and own[-1].link.entry > error.link.entry:
             return own[-1]  # the last line of a traceback names the exception
         if error is not None:
@@ -114,19 +164,32 @@ class RunFacts:
         if last is not None and last.level in _WELL:  # the runtime may store lines of both streams in either order
             same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
             last = same_second[-1] if same_second else last
-        if self.telling is not None and last is not None and last.link.entry - self.telling.link.entry <= NEAR_END:
-            return self.telling
+        if last is not None and not last.level and not gives_reason(last.text):
+            beside = [line for line in own if not line.level and line.stamp[:19] == last.stamp[:19] and gives_reason(line.text)]
+            last = beside[-1] if beside else last
+        if self.categorised is not None and last is not None and last.link.entry - self.categorised.link.entry <= NEAR_END:
+            return self.categorised
         return last
+
+
+def _is_code(line: Line) -> bool:
+    """Return whether a line of a stack trace may quote source code: it is indented and no exception."""
+    return line.continues and line.text[:1].isspace() and not is_exception(line.text)
 
 
 def _first_of_burst(errors: list[Line]) -> Line:
     """Return the first error of the burst that ends with the last error: the others count as its consequences."""
     first = errors[-1]
     for line in reversed(errors):
-        if not line.stamp or not first.stamp or _second(first.stamp) - _second(line.stamp) > BURST_SECONDS:
+        if not _in_burst(line, first):
             break
         first = line
     return first
+
+
+def _in_burst(before: Line, after: Line, seconds: float = BURST_SECONDS) -> bool:
+    """Return whether two errors are near enough in time to have one cause."""
+    return bool(before.stamp and after.stamp) and _second(after.stamp) - _second(before.stamp) <= seconds
 
 
 def _second(stamp: str) -> float:
@@ -141,6 +204,8 @@ class LogFacts:
     templates: Templates = field(default_factory=Templates)
     lines: int = 0
     levels: Counter[str] = field(default_factory=Counter)
+    lines_of: Counter[str] = field(default_factory=Counter)
+    """Lines by pod."""
     errors_of: Counter[str] = field(default_factory=Counter)
     """Errors and fatal errors by pod."""
     pods: set[str] = field(default_factory=set)

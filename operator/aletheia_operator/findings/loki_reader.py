@@ -2,17 +2,18 @@
 
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from aletheia_operator.findings.artifact_reader import ArtifactReader
+from aletheia_operator.findings.entry_text import text_of
+from aletheia_operator.findings.error_categories import category_of
 from aletheia_operator.findings.finding import Link
 from aletheia_operator.findings.log_facts import LogFacts
-from aletheia_operator.findings.templates import BUCKETS, Templates
-from aletheia_operator.findings.words import category_of, words_of
-from aletheia_operator.logs.forms import recognise
+from aletheia_operator.findings.templates import Templates
+from aletheia_operator.findings.window_parts import WindowParts
 from aletheia_operator.text.batches import SERIOUS
 
 MAX_LINE_BYTES = 64 * 1024  # decoding holds the interpreter's lock
@@ -27,13 +28,14 @@ class LokiReader(ArtifactReader[LogFacts]):
 
     def __init__(self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime) -> None:
         super().__init__(facts, lock)
-        self._start = start
-        self._bucket_seconds = max(1.0, (end - start).total_seconds() / BUCKETS)
+        self._parts = WindowParts(start, end)
         self._templates = Templates()
         self._lines = 0
         self._services: set[str] = set()
 
     def _read_entry(self, encoded: bytes, link: Link) -> None:
+        from aletheia_operator.logs.forms import recognise  # not at start: it takes memory, and most captures need none of it
+
         self._lines += 1
         if len(encoded) > MAX_LINE_BYTES:
             return
@@ -42,24 +44,20 @@ class LokiReader(ArtifactReader[LogFacts]):
         if level not in SERIOUS and (level not in ("", "WARN") or not category_of(str(entry.get("line") or ""))):
             return
         line = str(entry.get("line") or "")
-        words = words_of({"line": line, "message": recognise(line).message})
+        words = text_of({"line": line, "message": recognise(line).message})
         labels: Mapping[str, Any] = entry.get("labels") or {}
         stamp = str(entry.get("timestamp") or "")
         pod = _first(labels, _PODS)
         if not pod and len(self._services) < MAX_SERVICES:
             self._services.add(_first(labels, _NAMES) or "loki")
         place = place_of(labels)
-        self._templates.add(words, level, place, 0, stamp, link, self._bucket_of(stamp))
+        self._templates.add(words, level, place, 0, stamp, link, self._parts.of(stamp))
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         super().close(path, metadata)
         with self._lock:
             self._facts.loki.append((self._templates, self._lines))
             self._facts.services |= self._services
-
-    def _bucket_of(self, stamp: str) -> int:
-        moment = datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC)
-        return min(BUCKETS - 1, max(0, int((moment - self._start).total_seconds() // self._bucket_seconds)))
 
 
 def place_of(labels: Mapping[str, Any]) -> tuple[str, str]:

@@ -98,8 +98,8 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
             healthy = kind == "Pod" and is_healthy(item)
             fields = _index_fields(item, healthy)
         self._healthy += healthy
-        telling = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
-        keep = telling and self._has_room(encoded)
+        relevant = not healthy or self._healthy <= HEALTHY_PODS or kind in self._kinds
+        keep = relevant and self._has_room(encoded)
         self._found.append((Fact(kind, name, encoded if keep else b"", link, self._workload), fields))
 
     def _has_room(self, encoded: bytes) -> bool:

@@ -40,6 +40,8 @@ class OwnRules:
     rules: Sequence[FindingRule] = ()
     seconds_left: float = MAX_SECONDS
     matches: dict[tuple[int, str], Matches] = field(default_factory=dict)
+    left_out: int = 0
+    """Number of matching lines that are not counted, because too many pods have such lines."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -87,6 +89,8 @@ class OwnRules:
             for number, matches in found.items():
                 if sum(known == number for known, _ in self.matches) < MAX_PODS:
                     self.matches.setdefault((number, matches.pod), matches)
+                else:
+                    self.left_out += matches.count
 
 
 def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
@@ -95,8 +99,10 @@ def read_rules(file: Path | None) -> tuple[FindingRule, ...]:
         return ()
     import yaml  # imported late: most operators have no such file
 
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{file} is larger than {MAX_FILE_BYTES // 1024} KiB")
     try:
-        listed = yaml.safe_load(file.read_text()[:MAX_FILE_BYTES]) or []
+        listed = yaml.safe_load(file.read_text()) or []
     except yaml.YAMLError as e:
         raise ValueError(f"{file} is not YAML") from e
     if not isinstance(listed, list) or len(listed) > MAX_RULES:

@@ -1,4 +1,4 @@
-"""Sorts findings: causes before consequences, then by severity, confidence, depth and time. Pure."""
+"""Sorts findings: trouble before information, causes before consequences, severity, confidence, depth, and time. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,10 @@ from aletheia_operator.findings.finding import CONFIDENCES, SEVERITIES, Finding,
 SLACK_SECONDS = 120.0
 """A consequence may be observed this long before its cause: clocks differ, and events are written late."""
 LEAST_DEPTH_BETWEEN = 5
+CRASH, SERVICE = 20, 40
+"""Depths of a container that ends, and of a Service without endpoints: a program may end because what it calls did."""
+OF_CALLERS = frozenset({"TargetMissing", "CredentialsRefused", "PermissionDenied", "SchemaDiffers"})
+"""Findings about what a caller asks for: if the called program reports the same, the caller's finding explains it."""
 
 Calls = Mapping[Subject, set[Subject]]
 """The workloads that each workload calls."""
@@ -27,7 +31,7 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
             above = above.because
         if above is not None:
             finding.because = None
-    return sorted(findings, key=lambda finding: (finding.because is not None, *_order(finding)))
+    return sorted(findings, key=lambda finding: (finding.severity == "info", finding.because is not None, *_order(finding)))
 
 
 def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:
@@ -48,11 +52,15 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
     late = seconds_between(finding.first_seen, cause.first_seen)
     if late is not None and late > SLACK_SECONDS:
         return False
+    if finding.rule in OF_CALLERS and finding.rule == cause.rule and finding.subject in calls.get(cause.subject, ()):
+        return True
     deeper = finding.depth - cause.depth >= LEAST_DEPTH_BETWEEN
     if deeper and (cause.subject == finding.subject or cause.pods & finding.pods):
         return True
     if cause.nodes and cause.nodes & finding.nodes and deeper:
         return True
-    if cause.subject.name in finding.callees and cause.depth < finding.depth:
+    if cause.subject.name in finding.callees and (
+        cause.depth < finding.depth or finding.depth <= CRASH <= cause.depth <= SERVICE
+    ):
         return True
     return deeper and finding.depth >= 30 and cause.depth <= 40 and cause.subject in calls.get(finding.subject, ())

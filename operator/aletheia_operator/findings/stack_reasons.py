@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aletheia_operator.findings.log_facts import MAX_WORDS, TRACEBACK
-from aletheia_operator.findings.telling import is_exception, tells_why
-from aletheia_operator.findings.words import CAUSED_BY, words_of
+from aletheia_operator.findings.entry_text import cut_middle, text_of
+from aletheia_operator.findings.error_categories import CAUSED_BY
+from aletheia_operator.findings.log_facts import MAX_LINE, TRACEBACK
+from aletheia_operator.findings.reason_lines import gives_reason, is_exception
 from aletheia_operator.text.batches import KEY, SERIOUS, Encoded
 
 MAX_FRAMES = 60  # lines of a stack trace in which the exception is looked for
@@ -13,6 +14,8 @@ _HEAD = b'"head":"'
 _EMPTY = b'"line":""}'
 _INDENTED = (b'"line":"\\t', b'"line":" ')
 _FRAME = b'"line":"\\tat '
+_PLACES = ("Execution error (", "Execution error at", "Syntax error ")
+"""Beginnings of errors that name only a place: the message is the next line (Clojure)."""
 _HEAD_WITHIN = 300  # first bytes of an entry that are searched for this member
 
 
@@ -24,13 +27,13 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
     """
     if entry.get("level") not in SERIOUS or "head" in entry or not has_continuation(number, entries):
         return entry, number
-    text = words_of(entry)
+    text = text_of(entry)
     reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
     if not reason or reason in text:
         return entry, number
     if text.startswith(TRACEBACK):
         return {**entry, "message": reason}, at
-    return {**entry, "message": f"{text[:MAX_WORDS]}{'' if text.endswith(':') else ':'} {reason}"}, number
+    return {**entry, "message": f"{cut_middle(text, MAX_LINE)}{'' if text.endswith(':') else ':'} {reason}"}, number
 
 
 def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> tuple[str, int]:
@@ -39,15 +42,15 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
     `text`: of the error. If it ends with a colon, these lines explain it: if it is `fatal`, the first of them; if not, the
     exception, or else the last line with a reason.
     """
-    announced = text.endswith(":")
+    announced = text.endswith(":") or text.startswith(_PLACES)
     found, reported = ("", number), ("", number)
     seen = {_class_of(text)}
     for after in _continuations(number, entries):
-        if announced and fatal:
-            return words_of(entries.entry(after)).strip()[:MAX_WORDS], after
-        if not announced and (_FRAME in (raw := entries.lines[after]) or not _may_tell(raw)):
+        if announced and (fatal or text.startswith(_PLACES)):
+            return cut_middle(text_of(entries.entry(after)).strip(), MAX_LINE), after
+        if not announced and (_FRAME in (raw := entries.lines[after]) or not _may_give_reason(raw)):
             continue
-        line = words_of(entries.entry(after))
+        line = str(entries.entry(after).get("line") or "")  # its message may lack the exception's class
         if line.startswith(CAUSED_BY):
             found = line.removeprefix(CAUSED_BY), after
             seen.add("")  # from here on only a deeper cause counts
@@ -59,24 +62,31 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
                 seen.add(_class_of(line))
             if "" not in seen and (outermost or not found[0]):
                 found = line.strip(), after
-        elif announced and tells_why(line):
+        elif announced and gives_reason(line):
             reported = line.strip(" |\t"), after
     reason, at = found if found[0] else reported
-    return reason[:MAX_WORDS], at
+    return cut_middle(reason, MAX_LINE), at
 
 
-def is_frame(line: bytes) -> bool:
-    """Return whether an encoded line is an indented line of a stack trace."""
-    return _HEAD in line[:_HEAD_WITHIN] and (_INDENTED[0] in line or _INDENTED[1] in line)
+def without_frames(numbers: list[int], entries: Encoded) -> list[int]:
+    """Return these lines without the indented lines of stack traces."""
+    if not numbers:
+        return numbers
+    lines, (tab, blank) = entries.lines, _INDENTED
+    return [n for n in numbers if _HEAD not in lines[n] or not (tab in lines[n] or blank in lines[n])]
+
+
+def may_have_continuations(entries: Encoded) -> bool:
+    """Return whether lines of a block may continue others: such lines have no level."""
+    return b"\0" in entries.codes
 
 
 def shown_of(number: int, entries: Encoded) -> bytes:
-    """Return the encoded lines by which an error is recognised: itself, and the first line of the stack trace that follows."""
-    line = entries.lines[number]
+    """Return the first line of the stack trace that follows an error, encoded, without its time; b'' if none follows."""
     if not has_continuation(number, entries):
-        return line
+        return b""
     after = number + 1 if _HEAD in entries.lines[number + 1][:_HEAD_WITHIN] else number + 2
-    return line + entries.lines[after][KEY.stop :] if after < entries.count else line + b"?"
+    return entries.lines[after][KEY.stop :] if after < entries.count else b"?"
 
 
 def has_continuation(number: int, entries: Encoded) -> bool:
@@ -105,10 +115,10 @@ def _class_of(text: str) -> str:
 
 def repeats(entry: Mapping[str, Any], before: str) -> bool:
     """Return whether a line that seems to continue a stack trace is the same exception again. `before`: the last error."""
-    text = words_of(entry)
+    text = text_of(entry)
     return not text[:1].isspace() and is_exception(text) and _class_of(text) == _class_of(before)
 
 
-def _may_tell(line: bytes) -> bool:
+def _may_give_reason(line: bytes) -> bool:
     """Return whether an encoded line may name an exception. Cheaper than decoding it."""
     return any(word in line for word in (b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit"))

@@ -6,14 +6,16 @@ from functools import lru_cache
 from typing import Any
 
 from aletheia_operator.api.expressions import compiled
+from aletheia_operator.findings.error_categories import CALLS, MAX_TEXT, category_of, peer_of
 from aletheia_operator.findings.finding import Link
-from aletheia_operator.findings.words import CALLS, MAX_TEXT, category_of, peer_of
+from aletheia_operator.text.batches import SERIOUS
 
 MAX_TEMPLATES = 1_000
 MAX_PLACES = 200  # containers of a template that are counted separately
 MAX_SHAPE = 300  # characters of a line that its template is derived from
 MAX_CACHED = 4_096
 BUCKETS = 24  # equal parts of the window, for the histogram of a template
+PEERS_OF_ERRORS = 3  # likewise, of other errors
 PEERS_LOOKED_FOR = 20  # lines of a template and container that are searched for hosts
 _DIGITS = str.maketrans("123456789", "000000000")
 SIMILAR = 0.7  # least share of equal words of two templates that are shown as one
@@ -52,6 +54,8 @@ class Template:
     level: str
     category: str
     example: str
+    line: str = ""
+    """The example with its logger and fields."""
     trace_id: str = ""
     count: int = 0
     places: dict[tuple[str, str], Place] = field(default_factory=dict)
@@ -77,13 +81,16 @@ class Templates:
 
     by_shape: dict[tuple[str, str], Template] = field(default_factory=dict)
     left_out: int = 0
-    """Number of lines without a template, because there were too many templates."""
+    """Number of lines that are not counted, because there were too many templates, or too many containers of one."""
     _shapes: dict[str, str] = field(default_factory=dict)
 
     def add(
-        self, text: str, level: str, place: tuple[str, str], run: int, stamp: str, link: Link, bucket: int
+        self, text: str, level: str, place: tuple[str, str], run: int, stamp: str, link: Link, bucket: int, line: str = ""
     ) -> Template | None:
-        """Count a line. `place`: pod and container. Returns its template; None if there are too many templates."""
+        """Count a line. Returns its template; None if there are too many templates.
+
+        `place`: pod and container; `line`: the whole line, in which hosts are looked for if `text` names none.
+        """
         key = text[:MAX_SHAPE].translate(_DIGITS)
         shape = self._shapes.get(key)
         if shape is None:
@@ -95,10 +102,11 @@ class Templates:
             if len(self.by_shape) >= MAX_TEMPLATES:
                 self.left_out += 1
                 return None
-            template = self.by_shape[shape, level] = Template(shape, level, category_of(text), text[:MAX_TEXT])
+            template = self.by_shape[shape, level] = Template(shape, level, category_of(text), text[:MAX_TEXT], line[:MAX_TEXT])
         found = template.places.get(place)
         if found is None:
             if len(template.places) >= MAX_PLACES:
+                self.left_out += 1
                 return template
             found = template.places[place] = Place(*place, link, stamp, stamp)
         template.count += 1
@@ -107,16 +115,17 @@ class Templates:
         found.last = max(found.last, stamp)
         if len(found.runs) < 20:
             found.runs.add(run)
-        if template.category in CALLS and found.count <= PEERS_LOOKED_FOR and (peer := peer_of(text)):
+        looked_at = PEERS_LOOKED_FOR if template.category in CALLS else PEERS_OF_ERRORS if level in SERIOUS else 0
+        if found.count <= looked_at and (peer := peer_of(text) or peer_of(line)):
             found.peers[peer] = found.peers.get(peer, 0) + 1
         return template
 
     @staticmethod
-    def count_again(template: Template, place: Place, stamp: str, bucket: int) -> None:
-        """Count another line of a template in a container."""
-        template.count += 1
-        template.histogram[bucket] += 1
-        place.count += 1
+    def count_again(template: Template, place: Place, stamp: str, bucket: int, count: int) -> None:
+        """Count more lines of a template in a container. `stamp`: of the last of them."""
+        template.count += count
+        template.histogram[bucket] += count
+        place.count += count
         if stamp > place.last:
             place.last = stamp
 
@@ -137,6 +146,8 @@ class Templates:
             for place, found in template.places.items():
                 if place in known.places or len(known.places) < MAX_PLACES:
                     known.places.setdefault(place, found)
+                else:
+                    self.left_out += found.count
 
 
 def alike(shape: str, other: str) -> bool:

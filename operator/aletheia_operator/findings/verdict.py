@@ -7,11 +7,11 @@ from typing import Any
 
 from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case
-from aletheia_operator.findings.changes import tell_changes
+from aletheia_operator.findings.changes import add_changes
 from aletheia_operator.findings.evidence import Evidence
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
 from aletheia_operator.findings.ranking import ranked
-from aletheia_operator.findings.rules import RULES, Rule
+from aletheia_operator.findings.rules import LATER_RULES, RULES, Rule
 from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
@@ -51,8 +51,14 @@ def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule
         except Exception:
             log.exception("rule %s failed", rule.__name__)
             failed.append(rule.__name__)
+    for later in LATER_RULES:
+        try:
+            found += list(later(case, found))
+        except Exception:
+            log.exception("rule %s failed", later.__name__)
+            failed.append(later.__name__)
     failed += evidence.own.stopped
-    tell_changes(case, found)
+    add_changes(case, found)
     ordered = ranked(found, calls_of(case, Callees(case)))
     looked_at = looked_at_of(evidence)
     return Verdict(
@@ -102,7 +108,7 @@ def looked_at_of(evidence: Evidence) -> str:
         parts.append(counted(pods, "pod"))
     if logs.pods:
         errors = logs.levels["ERROR"] + logs.levels["FATAL"]
-        parts += [f"{logs.lines:,} line{'' if logs.lines == 1 else 's'}", counted(errors, "error")]
+        parts += [counted(logs.lines, "line", ","), counted(errors, "error")]
     if queries := evidence.metrics.queries:
         stepped = len(evidence.metrics.stepped)
         parts.append(counted(len(queries), "metric") + (f" ({stepped} not steady)" if stepped else " steady"))

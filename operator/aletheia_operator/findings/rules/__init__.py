@@ -1,32 +1,40 @@
-"""The rules. Each reads a case and yields findings. To add a rule, write a function and add it to RULES."""
+"""The rules. Each reads a case and yields findings. To add a rule, write a function and add it to RULES or LATER_RULES."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.finding import Finding
 from aletheia_operator.findings.rules.admission import refused
+from aletheia_operator.findings.rules.categories import categories
 from aletheia_operator.findings.rules.crashes import crashes
 from aletheia_operator.findings.rules.deleting import deletions
 from aletheia_operator.findings.rules.errors import errors
 from aletheia_operator.findings.rules.jobs import jobs, missed
+from aletheia_operator.findings.rules.metrics import baselines, metrics
 from aletheia_operator.findings.rules.nodes import evictions, nodes
-from aletheia_operator.findings.rules.numbers import baselines, numbers
 from aletheia_operator.findings.rules.own import own
 from aletheia_operator.findings.rules.probes import probes
 from aletheia_operator.findings.rules.rollouts import changes, stuck
 from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
 from aletheia_operator.findings.rules.scheduling import unschedulable
 from aletheia_operator.findings.rules.services import scaled_to_zero, services
-from aletheia_operator.findings.rules.standing import agents, init_containers, job_sidecars, readiness_gates
-from aletheia_operator.findings.rules.traced import failing_services
+from aletheia_operator.findings.rules.stalled import agents, init_containers, job_sidecars, readiness_gates
+from aletheia_operator.findings.rules.traces import failing_services
+from aletheia_operator.findings.rules.unexplained import unready, warning_events
+from aletheia_operator.findings.rules.unlabelled import unlabelled_errors
 from aletheia_operator.findings.rules.volumes import claims, mounts
-from aletheia_operator.findings.rules.waiting import cannot_start
-from aletheia_operator.findings.rules.words import words
+from aletheia_operator.findings.rules.waiting import cannot_start, sandboxes
+from aletheia_operator.findings.rules.warnings import warnings_of_callees
 
 Rule = Callable[[Case], Iterator[Finding]]
+LaterRule = Callable[[Case, Sequence[Finding]], Iterator[Finding]]
 
 RULES: tuple[Rule, ...] = (
-    nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, deletions, crashes, probes, init_containers,
+    nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, sandboxes, deletions, crashes, probes,
+    init_containers,
     readiness_gates, job_sidecars, agents, jobs, missed, services,
-    scaled_to_zero, autoscalers, disruption_budgets, stuck, words, failing_services, errors, numbers, baselines, own, changes,
+    scaled_to_zero, autoscalers, disruption_budgets, stuck, categories, failing_services, errors, metrics, baselines, own,
+    changes,
 )  # fmt: skip
+LATER_RULES: tuple[LaterRule, ...] = (warnings_of_callees, warning_events, unready, unlabelled_errors)
+"""Rules that read the findings of the rules before them."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier
 from aletheia_operator.findings.finding import Finding, Link, Subject
+from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 
-MAX_WORDS = 130
+MAX_QUOTED = 130
 _CONTROLLERS = ("ReplicaSet", "StatefulSet", "DaemonSet", "Job", "ReplicationController", "Deployment", "CronJob")
 _QUOTA = re.compile(
     r"exceeded quota: ([^,\s]{1,253}), requested: (\S{1,200}(?:,\S{1,200})*?), used: (\S{1,300}), limited: (\S{1,300})"
@@ -71,18 +72,18 @@ def reason_of(message: str) -> tuple[str, str]:
     message = " ".join(message[:1000].split())
     if quota := _QUOTA.search(message):
         return "QuotaExceeded", one_line(
-            f"quota {quota[1]} is exceeded: {quota[2]} asked, {quota[3]} used of {quota[4]}", MAX_WORDS
+            f"quota {quota[1]} is exceeded: {quota[2]} asked, {quota[3]} used of {quota[4]}", MAX_QUOTED
         )
     if must := _MUST.search(message):
-        return "QuotaExceeded", one_line(f"quota {must[1]} demands {must[2]}", MAX_WORDS)
+        return "QuotaExceeded", one_line(f"quota {must[1]} demands {must[2]}", MAX_QUOTED)
     if limits := _LIMITS.findall(message):
-        return "LimitRange", one_line(f"limit range: {'; '.join(limits[:2])}", MAX_WORDS)
+        return "LimitRange", one_line(f"limit range: {'; '.join(limits[:2])}", MAX_QUOTED)
     if security := _SECURITY.search(message):
-        return "PodSecurity", one_line(f"pod security {security[1]} forbids: {security[2]}", MAX_WORDS)
+        return "PodSecurity", one_line(f"pod security {security[1]} forbids: {security[2]}", MAX_QUOTED)
     if webhook := _WEBHOOK_DOWN.search(message):
-        return "WebhookUnavailable", one_line(f"webhook {webhook[1]} does not answer: {webhook[2]}", MAX_WORDS)
+        return "WebhookUnavailable", f"webhook {one_line(webhook[1], 60)} does not answer: {excerpt(webhook[2], MAX_QUOTED)}"
     if webhook := _WEBHOOK.search(message) or _POLICY.search(message):
-        return "AdmissionRefused", one_line(f"{webhook[1]} refuses: {webhook[2]}", MAX_WORDS)
+        return "AdmissionRefused", one_line(f"{webhook[1]} refuses: {webhook[2]}", MAX_QUOTED)
     if account := _ACCOUNT.search(message):
-        return "ServiceAccountMissing", one_line(f"service account {account[1]} does not exist", MAX_WORDS)
-    return "AdmissionRefused", one_line(message.partition("forbidden: ")[2] or message, MAX_WORDS)
+        return "ServiceAccountMissing", one_line(f"service account {account[1]} does not exist", MAX_QUOTED)
+    return "AdmissionRefused", one_line(message.partition("forbidden: ")[2] or message, MAX_QUOTED)

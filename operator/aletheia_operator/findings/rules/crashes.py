@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aletheia_operator.findings.calls import Callees
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
+from aletheia_operator.findings.error_categories import CALLS, category_of, peer_of, runtime_message
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.telling import excerpt
-from aletheia_operator.findings.words import runtime_words
+from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
@@ -19,7 +20,7 @@ SIGNALS = {
 }  # fmt: skip
 NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 HOOKS = ("FailedPostStartHook",)
-MAX_WORDS = 170
+MAX_QUOTED = 170
 
 
 @dataclass
@@ -44,6 +45,7 @@ class _End:
 def crashes(case: Case) -> Iterator[Finding]:
     """Yield the ends of containers that were restarted or do not run."""
     ends: dict[tuple[Subject, str], _End] = {}
+    callees = Callees(case)
     for fact, pod in case.pods():
         subject = fact.workload.subject or Subject("Pod", fact.name)
         for container, status, is_init in containers_of(pod):
@@ -54,7 +56,18 @@ def crashes(case: Case) -> Iterator[Finding]:
             if known is not end:
                 _add(known, end)
     for (subject, _), end in ends.items():
-        yield _finding(case, subject, end)
+        finding = _finding(case, subject, end)
+        finding.callees = _unanswered(callees, subject, end)
+        yield finding
+
+
+def _unanswered(callees: Callees, subject: Subject, end: _End) -> frozenset[str]:
+    """Return the names of the Service and workloads that did not answer, if the container ended because of a failed call."""
+    line = end.run.explaining_line() if end.run is not None else None
+    if line is None or category_of(line.text) not in CALLS or not (host := peer_of(line.text)):
+        return frozenset()
+    service = callees.service(host)
+    return frozenset({service, *(workload.name for workload in callees.workloads(service))} - {"", subject.name})
 
 
 def _end_of(
@@ -98,8 +111,8 @@ def _end_of(
 def _run_of(case: Case, pod: str, container: str, number: int) -> RunFacts | None:
     """Return the facts of a run's log; if it is missing, of an adjacent run, since repeated crashes log the same."""
     runs = [run for (run_pod, name, _), run in case.evidence.logs.runs.items() if (run_pod, name) == (pod, container)]
-    with_words = [run for run in runs if run.last_words() is not None]
-    return min(with_words, key=lambda run: (not run.says_why, abs((run.run or 0) - number)), default=None)
+    with_words = [run for run in runs if run.explaining_line() is not None]
+    return min(with_words, key=lambda run: (not run.explains_end, abs((run.run or 0) - number)), default=None)
 
 
 def _add(known: _End, end: _End) -> None:
@@ -132,7 +145,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
     hooks = [event for event in case.events(*HOOKS) if event.subject.name in end.pods]
     if hooks:
         rule, remedy = "HookFailed", "correct what the hook of its lifecycle runs"
-        what = f"its hook fails, so it is stopped: {one_line(hooks[-1].message, MAX_WORDS)}"
+        what = f"its hook fails, so it is stopped: {one_line(hooks[-1].message, MAX_QUOTED)}"
     return Finding(
         rule=rule,
         severity=_severity(case, end, code),
@@ -157,7 +170,7 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
         return "OOMKilled", f"out of memory: killed at {limit}{quote}", "raise the memory limit, or find what grows"
     if reason in NOT_STARTED or (code == 128 and not words):
-        what = excerpt(runtime_words(str(end.state.get("message") or "")) or words, MAX_WORDS)
+        what = excerpt(runtime_message(str(end.state.get("message") or "")) or words, MAX_QUOTED)
         return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
     if code in (126, 127):
         return "CommandNotFound", f"its command cannot be run{quote}", "correct the command, or the image"
@@ -184,20 +197,26 @@ def _silence(end: _End) -> str:
 
 
 def _confidence(end: _End, rule: str) -> Confidence:
-    """Return the confidence: `certain` only if the container or the kernel stated the cause."""
-    explained = end.state.get("message") or (end.run is not None and end.run.says_why)
-    return "certain" if explained or rule not in ("CrashLoop", "Killed", "Terminated") else "likely"
+    """Return the confidence: `certain` if the kubelet or the kernel states the cause, or the program left it as its message."""
+    stated = rule not in ("CrashLoop", "Killed", "Terminated") or _message_of(end)
+    return "certain" if stated else "likely"
+
+
+def _message_of(end: _End) -> str:
+    """Return the termination message, if it is one line: longer ones are usually the end of the log."""
+    message = str(end.state.get("message") or "").strip()
+    return message if "\n" not in message else ""
 
 
 def _words(end: _End) -> tuple[str, Link | None]:
     """Return the last words of the container, and the link to their entry."""
-    line: Line | None = end.run.last_words() if end.run is not None else None
-    if line is not None:
+    line: Line | None = end.run.explaining_line() if end.run is not None else None
+    if line is not None and not _message_of(end):
         level = "FATAL " if line.level == "FATAL" and "fatal" not in line.text.lower() else ""
-        return f"{level}{excerpt(line.text, MAX_WORDS)}", line.link
+        return f"{level}{excerpt(line.text, MAX_QUOTED)}", line.link
     if message := str(end.state.get("message") or ""):
         lines = [line for line in message.splitlines() if line.strip()]
-        return one_line(lines[-1] if lines else "", MAX_WORDS), end.fact.link
+        return one_line(lines[-1] if lines else "", MAX_QUOTED), end.fact.link
     return "", None
 
 

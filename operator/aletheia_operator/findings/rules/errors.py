@@ -4,14 +4,29 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from aletheia_operator.findings.case import Case, clock
+from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.finding import Finding, Severity, Subject
-from aletheia_operator.findings.telling import excerpt
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason, gives_up, names_client
 from aletheia_operator.findings.templates import BUCKETS, MAX_SHAPE, Place, Template, grouped
+from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 170
+MAX_QUOTED = 170
 FEW = 5  # errors that alone are no problem
-_CLIENT_ERROR = re.compile(r"(?:^|[\s(=:\"])(?:400|404|405|409|410|422)(?=$|[\s):,.\"])")
+_CLIENT_ERROR = re.compile(r"(?:^|[\s(=\"]|(?<!\d):)(?:400|404|405|409|410|422)(?=$|[\s):,.\"])")
+_CLIENT_STATUS = re.compile(
+    r"\b(?:http_?)?(?:status|status_?code|response_?code|code)\"?[=:] ?\"?4(?:0[0459]|1[0-8]|22)\b", re.IGNORECASE
+)
+"""A field of a structured line with the HTTP status of a client's error."""
+_SERVER_STATUS = re.compile(_CLIENT_STATUS.pattern.partition("4(?:")[0] + r"5\d\d\b", re.IGNORECASE)
+_ANSWER = re.compile(r"https?://|\b(?:api|http) error\b|status ?code|\b(?:returned|responded|answered)\b", re.IGNORECASE)
+"""Words of lines about the answer of a called program."""
+_OF_POSTGRES = "ERROR:  "
+_STATEMENT_ERROR = re.compile(
+    r"violates|syntax error at|invalid input|canceling statement|could not serialize|already exists|canceling auto"
+)
+"""Errors that a client's statement causes, in the words of PostgreSQL."""
+BESIDE_SECONDS = 2.0  # between an error and the warning that has its reason
+ALIKE = 0.2  # greatest difference of their numbers
 BURST_ERRORS = 10
 BURST_TIMES = 3.0  # times the mean of the window
 
@@ -26,8 +41,19 @@ def errors(case: Case) -> Iterator[Finding]:
             for place in template.places.values():
                 by_workload[case.workload_of_pod(place.pod)][number].append((template, place))
     for subject, numbers in by_workload.items():
-        number = max(numbers, key=lambda candidate: sum(place.count for _, place in numbers[candidate]))
-        yield _finding(case, subject, groups[number], numbers[number], len(numbers))
+        stopped = [candidate for candidate in numbers if any(gives_up(template.example) for template, _ in numbers[candidate])]
+        most = max(sum(place.count for _, place in places) for places in numbers.values())
+        number = min(numbers, key=lambda candidate: _order(numbers[candidate], most))
+        finding = _finding(case, subject, groups[number], numbers[number], len(numbers))
+        if stopped and finding.severity == "info" and most < FEW and not _of_clients(groups[number]):
+            finding.severity = "warning"  # few errors, since a part of the program works no more
+        yield finding
+
+
+def _order(places: list[tuple[Template, Place]], most: int) -> tuple[int, str]:
+    """Return the key to sort groups: the most frequent first; among few errors, the earliest. `most`: lines of a group."""
+    count = sum(place.count for _, place in places)
+    return (0 if most < FEW else -count), min(place.first for _, place in places)
 
 
 def _finding(case: Case, subject: Subject, group: list[Template], places: list[tuple[Template, Place]], kinds: int) -> Finding:
@@ -36,9 +62,13 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     pods = {place.pod for _, place in places}
     histogram = [sum(counts) for counts in zip(*(template.histogram for template in group), strict=True)]
     burst = is_burst(histogram) and not (_of_clients(group) and case.is_healthy(subject))
-    text = excerpt(group[0].example, MAX_WORDS)
+    text, beside = excerpt(group[0].example, MAX_QUOTED), None
+    if not gives_reason(group[0].example.partition(": ")[2]):
+        beside = _warning_beside(case, first, count)
+    if beside is not None:
+        text = f"{excerpt(group[0].example, MAX_QUOTED // 2)}, beside: {excerpt(beside[0].example, MAX_QUOTED // 2)}"
     where = f", in {len(pods)} pods" if len(pods) > 1 else ""
-    more = f"; {kinds - 1} other kinds" if kinds > 1 else ""
+    more = f"; {counted(kinds - 1, 'other kind')}" if kinds > 1 else ""
     return Finding(
         rule="ErrorBurst" if burst else "Errors",
         severity="info"
@@ -49,10 +79,27 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
         message=f"{subject.name}: {text} ({count}x since {clock(first.first)}{where}{more})",
         depth=55,
         first_seen=first.first,
-        links=tuple(place.link for _, place in sorted(places, key=lambda pair: pair[1].first)),
+        links=(
+            *(place.link for _, place in sorted(places, key=lambda pair: pair[1].first)),
+            *([beside[1].link] if beside else []),
+        ),
         pods=frozenset(pods),
         details={"count": count, "template": group[0].shape},
     )
+
+
+def _warning_beside(case: Case, error: Place, count: int) -> tuple[Template, Place] | None:
+    """Return the warning with a reason that a container logs with each error; None if there is none.
+
+    `error`: the first place of the errors; `count`: how many there are.
+    """
+    for template in case.evidence.logs.templates.by_shape.values():
+        place = template.places.get((error.pod, error.container)) if template.level == "WARN" else None
+        if place is None or not gives_reason(template.example) or abs(place.count - count) > ALIKE * count:
+            continue
+        if abs(seconds_between(place.first, error.first) or 0.0) <= BESIDE_SECONDS:
+            return template, place
+    return None
 
 
 def is_burst(histogram: list[int]) -> bool:
@@ -63,8 +110,19 @@ def is_burst(histogram: list[int]) -> bool:
 
 
 def _of_clients(group: list[Template]) -> bool:
-    """Return whether these are errors of clients, by the HTTP status that they name."""
-    return all(_CLIENT_ERROR.search(template.example[:MAX_SHAPE]) for template in group)
+    """Return whether these are errors of clients: by an HTTP status that is no answer to an own call, or by a statement."""
+    return all(_of_client(template) for template in group)
+
+
+def _of_client(template: Template) -> bool:
+    example = template.example[:MAX_SHAPE]
+    if _SERVER_STATUS.search(template.line):
+        return False
+    if names_client(template.line):
+        return True
+    if not _ANSWER.search(example) and (_CLIENT_ERROR.search(example) or _CLIENT_STATUS.search(template.line)):
+        return True
+    return _OF_POSTGRES in template.line and _STATEMENT_ERROR.search(example) is not None
 
 
 def _severity(case: Case, subject: Subject, count: int, burst: bool, histogram: list[int]) -> Severity:

@@ -7,7 +7,7 @@ from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 120
+MAX_QUOTED = 120
 _WORDS = {
     "BackoffLimitExceeded": "gave up after its last retry",
     "DeadlineExceeded": "ran out of time",
@@ -26,7 +26,7 @@ def jobs(case: Case) -> Iterator[Finding]:
             continue
         status, spec = job.get("status") or {}, job.get("spec") or {}
         reason = str(condition.get("reason") or "")
-        what = _WORDS.get(reason, one_line(str(condition.get("message")), MAX_WORDS))
+        what = _WORDS.get(reason, one_line(str(condition.get("message")), MAX_QUOTED))
         if reason == "DeadlineExceeded" and spec.get("activeDeadlineSeconds"):
             what += f" of {spec['activeDeadlineSeconds']} s"
         failed = int(status.get("failed") or 0)
@@ -35,7 +35,7 @@ def jobs(case: Case) -> Iterator[Finding]:
         yield Finding(
             rule="JobFailed",
             severity="critical",
-            confidence="certain",
+            confidence="certain" if reason == "DeadlineExceeded" else "likely",
             subject=subject,
             message=f"{fact.name}: the Job {what} ({counted(failed, 'pod')} failed, at {clock(first)})",
             depth=26,
@@ -53,7 +53,7 @@ def missed(case: Case) -> Iterator[Finding]:
         "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"
     ):
         if event.subject.kind == "CronJob":
-            yield _missed(case, event.subject, one_line(event.message, MAX_WORDS), event.first, event.link)
+            yield _missed(case, event.subject, one_line(event.message, MAX_QUOTED), event.first, event.link)
     active = [event for event in case.events("JobAlreadyActive") if event.subject.kind == "CronJob"]
     for event in active[:1]:
         what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"

@@ -7,7 +7,7 @@ from aletheia_operator.findings.case import Case, clock, condition_of, earlier, 
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.text.display import one_line
 
-MAX_WORDS = 130
+MAX_QUOTED = 130
 BOOT_SECONDS = 900.0  # seconds after its creation in which a node may be not ready
 _PRESSURES = {
     "MemoryPressure": "is short of memory", "DiskPressure": "is short of disk", "PIDPressure": "is short of process ids",
@@ -15,6 +15,7 @@ _PRESSURES = {
 }  # fmt: skip
 _EVENTS = {
     "NodeNotReady": "was not ready",
+    "Rebooted": "was rebooted",
     "SystemOOM": "ran out of memory",
     "EvictionThresholdMet": "evicted pods to win resources back",
     "NodeHasDiskPressure": "was short of disk",
@@ -40,7 +41,7 @@ def nodes(case: Case) -> Iterator[Finding]:
         created[fact.name] = str(node["metadata"].get("creationTimestamp") or "")
         ready = condition_of(node, "Ready")
         if ready and ready.get("status") != "True":
-            why = one_line(str(ready.get("message") or ready.get("reason")), MAX_WORDS)
+            why = one_line(str(ready.get("message") or ready.get("reason")), MAX_QUOTED)
             by_node[fact.name] = _finding(case, subject, "NodeNotReady", f"is not ready: {why}", ready, fact.link, "critical")
             continue
         for kind, what in _PRESSURES.items():
@@ -54,7 +55,7 @@ def nodes(case: Case) -> Iterator[Finding]:
                 case, event.subject, event.reason, what, {"lastTransitionTime": event.first}, event.link, "warning"
             )
             if event.reason == "SystemOOM":
-                finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_WORDS)}"
+                finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_QUOTED)}"
                 finding.severity = "error"
             age = seconds_between(created.get(event.subject.name), event.first)
             if age is not None and age < BOOT_SECONDS:
@@ -94,18 +95,18 @@ def evictions(case: Case) -> Iterator[Finding]:
     for fact, pod in case.pods():
         status, disrupted = pod.get("status") or {}, condition_of(pod, "DisruptionTarget")
         if status.get("phase") == "Failed" and (reason := str(status.get("reason") or "")) not in _OTHER_ENDS:
-            what = f"refused by its node ({reason}): {one_line(str(status.get('message')), MAX_WORDS)}"
+            what = f"refused by its node ({reason}): {one_line(str(status.get('message')), MAX_QUOTED)}"
             add(fact.name, "PodRejected", what, status.get("startTime") or pod["metadata"].get("creationTimestamp"), fact.link)
         elif status.get("reason") == "Evicted":
-            what = f"evicted: {one_line(str(status.get('message')), MAX_WORDS)}"
+            what = f"evicted: {one_line(str(status.get('message')), MAX_QUOTED)}"
             add(fact.name, "Evicted", what, disrupted.get("lastTransitionTime") or status.get("startTime"), fact.link)
         elif disrupted.get("status") == "True" and (known := _DISRUPTIONS.get(str(disrupted.get("reason")))):
-            what = f"{known}: {one_line(str(disrupted.get('message')), MAX_WORDS)}"
+            what = f"{known}: {one_line(str(disrupted.get('message')), MAX_QUOTED)}"
             add(fact.name, "Preempted", what, disrupted.get("lastTransitionTime"), fact.link)
     for event in case.events("Evicted", "Preempted", "TaintManagerEviction"):
         if event.subject.kind == "Pod" and "Cancelling" not in event.message:
             rule = "Evicted" if event.reason == "Evicted" else "Preempted"
-            words = one_line(event.message, MAX_WORDS)
+            words = one_line(event.message, MAX_QUOTED)
             add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
     yield from _merged(reports)
 

@@ -8,7 +8,7 @@ from aletheia_operator.findings.case import Case, clock, condition_of, earlier
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Subject
 from aletheia_operator.findings.metrics import Series
 from aletheia_operator.findings.own_rules import Matches
-from aletheia_operator.findings.rules.traced import time_of
+from aletheia_operator.findings.rules.traces import time_of
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 

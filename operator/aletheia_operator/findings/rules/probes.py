@@ -1,17 +1,24 @@
 """Rules for failing probes: which probe, since when, and the answer of the endpoint."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.error_categories import runtime_message
 from aletheia_operator.findings.events import Event
-from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason
+from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.display import one_line
 
 KINDS = ("Liveness", "Readiness", "Startup")
 START_SECONDS = 120.0  # after its start, in which a container may fail its probes
 FLAPPING = 5  # least number of failures of a pod that is ready now
-MAX_WORDS = 120
+MAX_QUOTED = 120
+MAX_LOGGED = 110
+_ANSWERED = re.compile(r"^(?:HTTP|gRPC:) |deadline exceeded|timeout|timed out")
+"""Answers of programs that run: their logs may say why."""
 _NAMES = {"Liveness": "livenessProbe", "Readiness": "readinessProbe", "Startup": "startupProbe"}
 
 Key = tuple[Subject, str, str]  # workload, container, probe
@@ -39,32 +46,53 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     latest = max(events, key=lambda event: event.last)
     first = earlier(*(event.first for event in events))
     count = sum(event.count for event in events)
-    words = one_line(answer_of(latest.message), MAX_WORDS)
+    words = one_line(answer_of(latest.message), MAX_QUOTED)
+    logged, log_link = _logged(case, pods, container, first) if _ANSWERED.search(words) else ("", ())
     what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
     where = _endpoint(case, pods, container, kind)
     return Finding(
         rule=f"{kind}Probe",
-        severity=_severity(case, subject, pods, events, bool(kills)),
-        confidence="certain" if kills or not case.is_healthy(subject) else "likely",
+        severity=_severity(case, subject, pods, events, kills),
+        confidence="certain" if kills else "likely",
         subject=subject,
-        message=f"{subject.name}: {what}{where}: {words} ({count}x since {clock(first)})",
+        message=f"{subject.name}: {what}{where}: {words}{logged} ({count}x since {clock(first)})",
         depth=14 if kills else 30,
         first_seen=first,
-        links=(latest.link, *(kill.link for kill in kills[:1]), *(event.link for event in events[:3] if event is not latest)),
+        links=(
+            latest.link,
+            *log_link,
+            *(kill.link for kill in kills[:1]),
+            *(event.link for event in events[:3] if event is not latest),
+        ),
         remedy="look at what the endpoint does; give the probe more time if the program is only slow" if kills else "",
         pods=frozenset(pods),
         details={"container": container, "probe": kind, "count": count},
     )
 
 
-def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], killed: bool) -> Severity:
+def _logged(case: Case, pods: set[str], container: str, first: str | None) -> tuple[str, tuple[Link, ...]]:
+    """Return the most frequent error of a container while its probe fails, or else warning with a reason; and its link."""
+    places = [
+        (template.level in SERIOUS, place.count, template.example, place.link)
+        for template in case.evidence.logs.templates.by_shape.values()
+        if template.level in SERIOUS or (template.level == "WARN" and gives_reason(template.example))
+        for place in template.places.values()
+        if place.pod in pods and place.container in (container, "") and (not first or place.last[:19] >= first[:19])
+    ]
+    if not places:
+        return "", ()
+    _, _, text, link = max(places, key=lambda place: place[:2])
+    return f", it logs: {excerpt(text, MAX_LOGGED)}", (link,)
+
+
+def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], kills: list[Event]) -> Severity:
     """Return the severity: pods are down, restarted, flapping, or only slow to start."""
     pods = pods - case.leaving
     if not pods:
         return "info"
     healthy = [pod for pod in pods if case.is_healthy(Subject("Pod", pod))]
     known = [pod for pod in pods if pod in case.evidence.objects.pods]
-    if killed and len(healthy) < len(pods):
+    if kills and (len(healthy) < len(pods) or any(map(case.lasts, kills))):  # just killed, a pod may still look healthy
         return "critical"
     if len(healthy) == len(pods):
         late = [event for event in events if not _before_ready(case, event)]
@@ -91,7 +119,9 @@ def _before_ready(case: Case, event: Event) -> bool:
 def answer_of(message: str) -> str:
     """Return the endpoint's answer from an event's message, without the text that all such messages have."""
     _, _, words = message.partition(": ")
-    words = words or message
+    words = words or ("it says nothing" if message.rstrip().endswith(" failed:") else message)
+    if "exec failed: " in words:
+        return runtime_message(words)
     for start, short in (("HTTP probe failed with statuscode: ", "HTTP "), ("service unhealthy (responded with ", "gRPC: ")):
         if words.startswith(start):
             return short + words.removeprefix(start).rstrip(")")

@@ -9,8 +9,9 @@ from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object, Workload
 from aletheia_operator.findings.releases import releases_of
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 140
+MAX_QUOTED = 140
 
 
 def stuck(case: Case) -> Iterator[Finding]:
@@ -22,7 +23,7 @@ def stuck(case: Case) -> Iterator[Finding]:
         status, spec = item.get("status") or {}, item.get("spec") or {}
         available = int(status.get("availableReplicas") or 0)
         updated, wanted = int(status.get("updatedReplicas") or 0), int(spec.get("replicas", 1))
-        new = f"{updated} of {wanted} pods are of the new revision, {available} available"
+        new = f"the new revision has {updated} of {counted(wanted, 'pod')}, {available} available"
         yield _finding(case, fact, new, condition.get("lastTransitionTime"), "error" if available else "critical")
     for fact, item in case.objects("StatefulSet", "DaemonSet"):
         if why := _unfinished(item):
@@ -30,7 +31,7 @@ def stuck(case: Case) -> Iterator[Finding]:
     for fact, item in case.objects("Deployment"):
         if (item.get("spec") or {}).get("paused"):
             finding = _finding(case, fact, "it is paused", None, "warning")
-            finding.rule, finding.depth = "RolloutPaused", 50
+            finding.rule, finding.depth, finding.confidence = "RolloutPaused", 50, "certain"
             yield finding
 
 
@@ -42,7 +43,7 @@ def _finding(case: Case, fact: Fact, what: str, first: str | None, severity: Any
     return Finding(
         rule="RolloutStuck",
         severity=severity,
-        confidence="certain",
+        confidence="likely",
         subject=subject,
         message=one_line(f"{subject.name}: the rollout hangs: {what}{since}{changed}", 250),
         depth=50,
@@ -59,12 +60,12 @@ def _unfinished(item: Object) -> str:
         wanted = int(spec.get("replicas", 1))
         if status.get("currentRevision") == status.get("updateRevision") or int(status.get("readyReplicas") or 0) >= wanted:
             return ""
-        return f"{int(status.get('updatedReplicas') or 0)} of {wanted} pods are of the new revision"
+        return f"the new revision has {int(status.get('updatedReplicas') or 0)} of {counted(wanted, 'pod')}"
     wanted = int(status.get("desiredNumberScheduled") or 0)
     updated, missing = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberUnavailable") or 0)
     if updated >= wanted or not missing:
         return ""
-    return f"{updated} of {wanted} pods are of the new revision, {missing} unavailable"
+    return f"the new revision has {updated} of {counted(wanted, 'pod')}, {missing} unavailable"
 
 
 def latest_rollout(workload: Workload) -> Mapping[str, Any] | None:

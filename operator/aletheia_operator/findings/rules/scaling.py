@@ -7,8 +7,9 @@ from aletheia_operator.findings.case import Case, clock, condition_of
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Object
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 120
+MAX_QUOTED = 120
 
 
 def autoscalers(case: Case) -> Iterator[Finding]:
@@ -19,20 +20,21 @@ def autoscalers(case: Case) -> Iterator[Finding]:
         current, most = int(status.get("currentReplicas") or 0), int(spec.get("maxReplicas") or 0)
         for condition in (active, able):
             if condition.get("status") == "False" and condition.get("reason") != "ScalingDisabled":
-                what = f"cannot scale: {one_line(str(condition.get('message')), MAX_WORDS)}"
-                rule = "AutoscalerWithoutMetrics" if condition is active else "AutoscalerCannotScale"
+                what = f"cannot scale: {one_line(str(condition.get('message')), MAX_QUOTED)}"
+                misses = condition is active and "Selector" not in str(condition.get("reason"))
+                rule = "AutoscalerWithoutMetrics" if misses else "AutoscalerCannotScale"
                 break
         else:
             condition = limited
             if limited.get("status") != "True" or limited.get("reason") != "TooManyReplicas" or current < most:
                 continue
-            rule, what = "AutoscalerAtMaximum", f"is at its maximum of {most} replicas{_usage(item)}"
+            rule, what = "AutoscalerAtMaximum", f"is at its maximum of {counted(most, 'replica')}{_usage(item)}"
         subject = Subject("HorizontalPodAutoscaler", fact.name)
         events = [event for event in case.by_subject.get(subject, ()) if event.warning]
         first = condition.get("lastTransitionTime")
         yield Finding(
             rule=rule,
-            severity="warning",
+            severity="error" if rule == "AutoscalerCannotScale" else "warning",
             confidence="certain",
             subject=subject,
             message=f"autoscaler {fact.name} {what} (since {clock(first)})",
@@ -69,7 +71,7 @@ def disruption_budgets(case: Case) -> Iterator[Finding]:
         bound = (
             f"minAvailable {spec['minAvailable']}" if "minAvailable" in spec else f"maxUnavailable {spec.get('maxUnavailable')}"
         )
-        what = f"lets no pod go: {healthy} of {desired} demanded pods are healthy ({bound}, {expected} pods)"
+        what = f"lets no pod go: {healthy} healthy of {counted(desired, 'demanded pod')} ({bound}, {counted(expected, 'pod')})"
         drained = f"; node {cordoned[0][0].name} is cordoned" if cordoned else ""
         yield Finding(
             rule="DisruptionBlocked",

@@ -8,8 +8,9 @@ from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Object
 from aletheia_operator.findings.quantities import amount_of, shown
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 110
+MAX_QUOTED = 110
 _INSUFFICIENT = re.compile(r"(\d{1,6}) Insufficient ([a-z0-9](?:[a-z0-9./-]{0,58}[a-z0-9])?)")
 _TAINT = re.compile(r"(\d{1,6}) node\(s\) had untolerated taints? ?\{([^}]{0,120})\}")
 _NODES = re.compile(r"0/(\d{1,6}) nodes are available")
@@ -80,18 +81,19 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
     depth = 10
     nodes = _NODES.search(message)
     for count, resource in _INSUFFICIENT.findall(message)[:3]:
-        asked = sum((amount_of(_request(container, resource)) for container in pod["spec"].get("containers") or []), 0.0)
+        requested = sum((amount_of(_request(container, resource)) for container in pod["spec"].get("containers") or []), 0.0)
         largest = max((amount_of(_allocatable(node, resource)) for _, node in case.objects("Node")), default=0.0)
-        size = f"; a node has {shown(largest, resource)} at most" if largest and asked > largest else ""
+        size = f"; a node has {shown(largest, resource)} at most" if largest and requested > largest else ""
         parts.append(
-            f"insufficient {resource} on {count} of {nodes[1] if nodes else count} nodes, {shown(asked, resource)} asked{size}"
+            f"insufficient {resource} on {count} of {counted(int(nodes[1] if nodes else count), 'node')},"
+            f" {shown(requested, resource)} asked{size}"
         )
     for words, cause, cause_depth in _CAUSES:
         if words in message:
             parts.append(cause)
             depth = max(depth, cause_depth)
     if 'persistentvolumeclaim "' in message:
-        parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_WORDS)]
+        parts = [one_line(message.partition(": ")[2].partition(". ")[0] or message, MAX_QUOTED)]
     if "node affinity/selector" in message and (selector := pod["spec"].get("nodeSelector")):
         parts = [f"{part} {one_line(str(selector), 60)}" if "node selector" in part else part for part in parts]
     if not parts:
@@ -99,7 +101,7 @@ def reason_of(message: str, pod: Object, case: Case) -> tuple[str, int]:
     for count, taint in _TAINT.findall(message)[:2]:
         key = taint.partition(":")[0].strip()
         parts.append(f"taint {key} on {count} node{'' if count == '1' else 's'} is not tolerated")
-    return ("; ".join(parts) or one_line(message, MAX_WORDS) or "the scheduler gives no reason"), depth
+    return ("; ".join(parts) or one_line(message, MAX_QUOTED) or "the scheduler gives no reason"), depth
 
 
 def _other_reasons(message: str) -> list[str]:
@@ -107,7 +109,7 @@ def _other_reasons(message: str) -> list[str]:
     _, available, reasons = message.partition("nodes are available: ")
     words = reasons.partition(". ")[0] if available else ""
     return [
-        one_line(word.strip(), MAX_WORDS) for word in words.split(", ")[:2] if word.strip() and "untolerated taint" not in word
+        one_line(word.strip(), MAX_QUOTED) for word in words.split(", ")[:2] if word.strip() and "untolerated taint" not in word
     ]
 
 

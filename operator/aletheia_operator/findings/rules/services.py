@@ -52,6 +52,7 @@ def _of(
         of = max(len(endpoints), len(matching))
         finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {counted(of, 'pod')} is ready", 40, links, "")
         finding.pods = frozenset(matching)
+        finding.callees = frozenset(case.workload_of_pod(pod).name for pod in matching)
         yield finding
 
 
@@ -69,7 +70,7 @@ def _finding(case: Case, fact: Fact, rule: str, what: str, depth: int, links: tu
     return Finding(
         rule=rule,
         severity="critical",
-        confidence="certain" if depth != 8 or rule == "ServiceSelectsNothing" else "likely",
+        confidence="certain" if rule == "ServiceSelectsNothing" else "likely",
         subject=Subject("Service", fact.name),
         message=f"service {fact.name} has no working endpoint: {what}",
         depth=depth,

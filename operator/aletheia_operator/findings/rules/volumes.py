@@ -8,7 +8,7 @@ from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.text.display import one_line
 
-MAX_WORDS = 120
+MAX_QUOTED = 120
 MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")
 _SETUP = re.compile(r"MountVolume\.\w{1,40} failed for volume \"([^\"]{1,120})\" ?: ?")
 
@@ -21,15 +21,17 @@ def claims(case: Case) -> Iterator[Finding]:
         events = [
             event for event in case.by_subject.get(subject, ()) if event.warning or event.reason == "ExternalProvisioning"
         ]
-        telling = next((event for event in reversed(events) if event.warning), events[-1] if events else None)
+        explanation = next((event for event in reversed(events) if event.warning), events[-1] if events else None)
         storage_class = (claim.get("spec") or {}).get("storageClassName")
         if claim.get("exists") is False:
             what = "does not exist"
         elif phase == "Lost":
             what = "has lost its volume"
-        elif phase == "Pending" and (telling is not None or not _waits_for_pod(case, subject)):
+        elif phase == "Pending" and (explanation is not None or not _waits_for_pod(case, subject)):
             why = (
-                one_line(telling.message, MAX_WORDS) if telling else f"storage class {storage_class or '(none)'} made no volume"
+                one_line(explanation.message, MAX_QUOTED)
+                if explanation
+                else f"storage class {storage_class or '(none)'} made no volume"
             )
             what = f"is not bound: {why}"
         else:
@@ -44,7 +46,7 @@ def claims(case: Case) -> Iterator[Finding]:
             message=f"{owner.name if owner else 'pod'}: volume claim {fact.name} {what} (since {clock(first)})",
             depth=4,
             first_seen=first,
-            links=(fact.link, *((telling.link,) if telling else ())),
+            links=(fact.link, *((explanation.link,) if explanation else ())),
             remedy="create the claim, its storage class or a volume for it",
             pods=frozenset(pod for pod, workload in case.evidence.objects.pods.items() if workload is fact.workload),
         )
@@ -64,8 +66,8 @@ def mounts(case: Case) -> Iterator[Finding]:
         pods = {event.subject.name for event in events}
         known = pods & case.evidence.objects.pods.keys()
         over = not known or all(case.is_healthy(Subject("Pod", pod)) or _runs(case, pod) for pod in known)
-        telling = [event for event in events if "timed out waiting for the condition" not in event.message]
-        latest = max(telling or events, key=lambda event: event.last)
+        specific = [event for event in events if "timed out waiting for the condition" not in event.message]
+        latest = max(specific or events, key=lambda event: event.last)
         first = earlier(*(event.first for event in events))
         words = _SETUP.sub(r"\1: ", latest.message)
         yield Finding(
@@ -73,7 +75,7 @@ def mounts(case: Case) -> Iterator[Finding]:
             severity="info" if over and case.evidence.objects.pods else "critical",
             confidence="certain",
             subject=subject,
-            message=f"{subject.name}: a volume cannot be mounted: {one_line(words, MAX_WORDS)} (since {clock(first)})",
+            message=f"{subject.name}: a volume cannot be mounted: {one_line(words, MAX_QUOTED)} (since {clock(first)})",
             depth=10,
             first_seen=first,
             links=(latest.link, *(event.link for event in events[:3] if event is not latest)),

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.error_categories import runtime_message
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.telling import excerpt
-from aletheia_operator.findings.words import runtime_words
+from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 
 IMAGE = (
@@ -35,7 +35,7 @@ _REGISTRY = (
     ("couldn't parse image", "the image's name is not valid"),
     ("invalid reference format", "the image's name is not valid"),
 )
-MAX_WORDS = 140
+MAX_QUOTED = 140
 
 
 def cannot_start(case: Case) -> Iterator[Finding]:
@@ -76,12 +76,14 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
             what += f"; {_pull_secret(secrets[-1].message)}"
     elif reason in CONFIG:
         failures = [event for event in events if event.reason == "Failed"]
-        message = one_line(str(waiting.get("message") or (failures[-1].message if failures else "")), MAX_WORDS)
+        message = one_line(str(waiting.get("message") or (failures[-1].message if failures else "")), MAX_QUOTED)
         rule, what = "ConfigMissing", f"cannot be configured: {message}"
         remedy = "create what is missing, or correct its name or key"
     elif reason in CREATE:
         failures = [event for event in events if event.reason == "Failed"]
-        message = excerpt(runtime_words(str(waiting.get("message") or (failures[-1].message if failures else ""))), MAX_WORDS)
+        message = excerpt(
+            runtime_message(str(waiting.get("message") or (failures[-1].message if failures else ""))), MAX_QUOTED
+        )
         rule, what, remedy = "ContainerCannotStart", f"cannot be started: {message}", "correct the command or the mounts"
     else:
         return None
@@ -103,6 +105,48 @@ def _of(case: Case, fact: Fact, pod: Object, container: Mapping[str, Any], waiti
     )
 
 
+SANDBOX = ("FailedCreatePodSandBox", "FailedCreatePodSandbox", "NetworkNotReady")
+
+
+def sandboxes(case: Case) -> Iterator[Finding]:
+    """Yield the pods that get no sandbox: the network plugin or the container runtime fails."""
+    failing: dict[Subject, list[Event]] = {}
+    for event in case.events(*SANDBOX):
+        if event.subject.kind == "Pod":
+            failing.setdefault(case.workload(event.subject), []).append(event)
+    for subject, events in failing.items():
+        pods = frozenset(event.subject.name for event in events)
+        waiting = any(name in pods and not has_started(pod) for name, pod in ((fact.name, pod) for fact, pod in case.pods()))
+        latest = max(events, key=lambda event: event.last)
+        first = earlier(*(event.first for event in events))
+        yield Finding(
+            rule="SandboxFailed",
+            severity="critical" if waiting else "info",
+            confidence="certain",
+            subject=subject,
+            message=f"{subject.name}: no network can be set up for its pods: {_sandbox(latest.message)} (since {clock(first)})",
+            depth=9,
+            first_seen=first,
+            links=(latest.link, *(event.link for event in events[:2] if event is not latest)),
+            remedy="look at the network plugin and the container runtime of the node",
+            pods=pods,
+        )
+
+
+def has_started(pod: Object) -> bool:
+    """Return whether a container of a pod, maybe an init container, runs or ran."""
+    states = [{**(status.get("state") or {}), **(status.get("lastState") or {})} for _, status, _ in containers_of(pod)]
+    return any("running" in state or "terminated" in state for state in states)
+
+
+def _sandbox(message: str) -> str:
+    """Return the reason in a kubelet's message about a sandbox, without the layers that wrap it."""
+    words = message
+    for wrapper in ("desc = ", "failed (add): ", "add cmd: "):
+        words = words.rpartition(wrapper)[2]
+    return excerpt(words, MAX_QUOTED)
+
+
 def _pull_secret(message: str) -> str:
     """Return which pull secrets do not exist, by a kubelet's event."""
     names = message.partition("(")[2].partition(")")[0]
@@ -120,5 +164,5 @@ def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any]
         known = "it is not on the node, and imagePullPolicy is Never"
     if reason == "InvalidImageName":
         known = "its name is not valid"
-    why = known or one_line(texts[0], MAX_WORDS)
+    why = known or one_line(texts[0], MAX_QUOTED)
     return f"image {one_line(str(container.get('image')), 100)} cannot be pulled: {why}"

@@ -1,0 +1,91 @@
+"""Chooses the lines of a block that findings are made of: errors, warnings, and lines without a level that have a category.
+
+A search holds the interpreter's lock, so each covers only a part of a block. Its cost is mostly that of its matches. So if many
+lines match, the lines are grouped first (`line_groups`), and only those of new groups are searched.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, compress
+
+from aletheia_operator.findings.error_categories import any_category
+from aletheia_operator.findings.line_groups import Block, Group, LineGroups
+from aletheia_operator.findings.stack_reasons import without_frames
+from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS, Encoded
+
+PIECE_BYTES = 256 * 1024
+MANY = 0.25  # share of the lines without a level that match
+_WARNINGS = bytes(level == "WARN" for level in LEVEL_CODES).ljust(256, b"\0")
+_WARNING = bytes([LEVEL_CODES.index("WARN")])
+_UNKNOWN = bytes(level == "" for level in LEVEL_CODES).ljust(256, b"\0")
+SERIOUS_LINES = bytes(level in SERIOUS for level in LEVEL_CODES).ljust(256, b"\0")
+"""Tables for `numbers_of`, by level code."""
+
+
+@dataclass
+class LineChoice:
+    """Chooses lines of one artifact.
+
+    `unsearched`: all lines without a level of the last block were chosen, unsearched, since many of the block before matched.
+    """
+
+    unsearched: bool = False
+    _many_match: bool = False
+
+    def of(self, entries: Encoded, serious: list[int]) -> list[int]:
+        """Return the numbers of the chosen lines, in order. `serious`: those of the errors."""
+        warnings = numbers_of(_WARNINGS, entries.codes) if _WARNING in entries.codes else []
+        unknown = without_frames(numbers_of(_UNKNOWN, entries.codes), entries) if b"\0" in entries.codes else []
+        found = unknown
+        self.unsearched = self._many_match
+        if not self.unsearched:
+            found = [*categorised(entries, unknown)]
+            self._many_match = len(found) > MANY * len(unknown)
+        chosen = [some for some in (serious, warnings, found) if some]
+        return sorted(chain(*chosen)) if len(chosen) > 1 else [*chain(*chosen)]
+
+    def with_category(self, run: bytes, block: Block, groups: LineGroups, entries: Encoded) -> list[Group]:
+        """Return a block's groups without those of which the lines have neither a level nor a category. Remembers these.
+
+        `run`: of the block in `groups`. The next block is searched first if most of its lines are of new groups.
+        """
+        if not self.unsearched:
+            return block.groups
+        codes = entries.codes
+        unknown = [group for group in block.groups if not codes[group.first]]
+        new = [group for group in unknown if group.known is None]
+        found = set(categorised(entries, [group.first for group in new]))
+        for group in new:
+            if group.first not in found:
+                groups.ignore(run, group)
+        self._many_match = self._many_match and len(new) <= sum(group.count for group in unknown) / 2
+        return [group for group in block.groups if codes[group.first] or group.known is not None or group.first in found]
+
+
+def numbers_of(table: bytes, codes: bytes) -> list[int]:
+    """Return the numbers of the lines with a code that `table` maps to 1."""
+    return [*compress(range(len(codes)), codes.translate(table))]
+
+
+def categorised(entries: Encoded, numbers: list[int]) -> Iterator[int]:
+    """Yield those of these lines that have a category of `error_categories`."""
+    pattern = any_category()
+    for some, piece in _pieces(entries, numbers):
+        line, counted, last = 0, 0, -1
+        for match in pattern.finditer(piece):
+            start = match.start()
+            line, counted = line + piece.count(b"\n", counted, start), start
+            if line != last:
+                last = line
+                yield some[line]
+
+
+def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:
+    """Yield groups of these lines, with their numbers. A group is small, unless a single line is long."""
+    start, size = 0, 0
+    for at, number in enumerate(numbers):
+        size += len(entries.lines[number])
+        if size > PIECE_BYTES or at + 1 == len(numbers):
+            part = numbers[start : at + 1]
+            yield part, b"\n".join([entries.lines[number] for number in part])
+            start, size = at + 1, 0

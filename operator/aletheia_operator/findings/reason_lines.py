@@ -1,0 +1,272 @@
+"""Recognises log lines that give a reason, or only report that a program ends. Shortens lines to the relevant part. Pure.
+
+All patterns are for RE2: their time is linear in the text.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+from aletheia_operator.api.expressions import compiled
+from aletheia_operator.findings.error_categories import MAX_TEXT, category_of, category_span
+from aletheia_operator.text.display import one_line
+
+_EXIT_NOTICES = (
+    r"core dumped|crash dump|\bexit(?:ed|ing|s)?\b.{0,30}\b(?:code|status)\b|did not exit normally|check the logs?\b"
+    r"|\bshut(?:ting)?(?: it)?[ -]?down|\bshutdown\b"
+    r"|(?:^|\])\W*(?:stopping|stopped|closed|closing|goodbye|good bye|bye|done|terminated|abort(?:ed|ing)?)\b"
+    r"|initiali[sz]ation failed|startup failed"
+    r"|failed to (?:initiali[sz]e|start|boot|build|create|run|launch|load|execute)\b[\w ]{0,40}[.!]?$"
+    r"|\bsee (?:the )?(?:previous|above|earlier|stack ?trace|attached|preceding|logs?\b|output)"
+    r"|\b(?:previous|above|earlier) (?:errors?|messages?|output|stack ?trace|exceptions?)\b|\bsee .{0,30}\babove\b"
+    r"|\bgave up\b|too many start retries|\bin an unrecoverable\b|got fatal signal|entered fatal state"
+    r"|\b(?:boot|start|launch|job) failed\W*$|^(?:<[\d.]+>)?\W*$|failed to boot"
+    r"|terminated by signal|aborting (?:startup|due)|worker exiting|process (?:has )?(?:exited|died|terminated)"
+    r"|a complete log of this run|npm (?:ERR!|error) (?:code|errno|path|command|signal|syscall|cwd)|ELIFECYCLE"
+    r"|^\W*\d{1,6} (?:of \d{1,6} )?[a-z]{2,20} (?:[a-z]{2,20} ){0,3}(?:failed|could not)\b"
+    r"|kernel pid terminated|^\W*<--- "
+    r"|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?|cleaning up|cleanup"
+    r"|^\s*for more (?:information|details)\b"
+    r"|\bexecution halted\b|\berrors?\W{1,3}(?:aborting|exiting|giving up|stopping|quitting|terminating)\b"
+    r"|\b(?:contains?|has|had|found|with|due to) (?:[\w-]{1,20} ){0,2}errors?\W*$"
+    r"|exit status \d+|lost connection to the main process|process completed"
+    r"|^\W*SIGABRT\b|contains? errors?, (?:abort|exit|stopp|quitt)ing"
+    r"|line \d+: +\d+ (?:killed|aborted|terminated|segmentation fault)\b"
+)
+"""Lines that only report that a program ends, or announce what follows, without a reason."""
+_REASONS = (
+    r"\w(?:Error|Exception|Failure)\b|\b(?:error|fatal|panic|failed|fails|failure|cannot|can't|couldn't|unable|aborted|invalid"
+    r"|illegal|unknown|unsupported|unexpected|refused|denied|rejected|expired|forbidden|required|missing|mismatch\w*|corrupt\w*"
+    r"|incompatible|violat\w+|conflicts?|exceed\w*|unreachable|unavailable|unresolved|undefined|insufficient|exhausted|overflow)\b"
+    r"|\bcould not\b|\bnot (?:found|set|defined|supported|valid|available|allowed|permitted|readable|writable|exist|configured"
+    r"|specified|accessible|enough|recogni[sz]ed)\b|\bno (?:such|space|valid|suitable|longer|match(?:es)?)\b"
+    r"|\bmust (?:be|have|not|match)\b"
+    r"|\btoo (?:low|large|small|big|many|few|long|short|old|new|high|deep)\b|\bdoes ?n[o']t\b|\bis not a\b"
+    r"|\berr_[a-z]{3}|\bexpected\b.{1,60}\b(?:found|got|but|received)\b"
+)
+_EXCEPTION = (
+    r"^\s*(?:Caused by: |\*\* \((?:EXIT|\w+Error)\) |Unhandled exception\. )?(?:[A-Za-z_$][\w$]*[.:]+){0,20}"
+    r"[A-Z][\w$]*(?:Error|Exception|Failure|Interrupt|Exit|NotFound|Timeout|Refused)\b"
+    r"|^\s*what\(\):|^\s*Caused by: \S|^\s*\*\* \(\w+Error\) |^(?:Uncaught )?Error(?: \[\w{1,60}\])?: \S"
+    r"|^(?:[a-z_]\w*\.){1,6}[A-Z][A-Z_]{3,40}: "
+)
+_BOILERPLATE = (
+    r"^(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+|\[[^\]]{1,60}\]\s*(?:\d+#\d+: )?"
+    r"|[\w./@-]{1,120}\.(?:go|py|rs|java|rb|js|ts|cc|cpp|c):\d+[:\]]?\s+"
+    r"|Exception in thread \"[^\"]{1,80}\" |Unhandled Error: |Unhandled exception\. |Uncaught (?:exception: )?|\w+: error: "
+    r"|(?:ERROR|Error|error|FATAL|fatal)[:!] |[A-Za-z_][\w.]{0,40}: ERROR: )"
+)
+
+
+_ADDRESS = r"(?:unix:|\[?(?:[0-9]{1,3}\.){3}[0-9]|\[?[0-9a-f]{0,4}:[0-9a-f]{0,4}:)"
+_CLIENT = (
+    rf"\bclient: ?{_ADDRESS}|\b(?:client|remote|peer|source|src)?_?ip(?:_?addr(?:ess)?)?[\"']?[=:] ?[\"']?{_ADDRESS}"
+    rf"|{_ADDRESS}[0-9a-f:.]{{0,40}}\]?:\d{{1,5}} -> |\bmissed heartbeats? from client\b"
+    rf"|\[client {_ADDRESS}|\bclient \S{{1,60}} (?:disconnected|left|closed|aborted|gone)"
+    rf"|\bfrom (?:client |peer |remote |host )?{_ADDRESS}[0-9a-f:.]{{0,40}}\]?:\d"
+)
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    return compiled(_CLIENT, case_sensitive=False)
+
+
+def names_client(text: str) -> bool:
+    """Return whether a line is about a client of the program that logs it, by the client's address."""
+    return _client().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _statement() -> Any:
+    return compiled(
+        r"\W*(?:\w{1,20}: ?)?(?:INSERT INTO|SELECT|UPDATE|DELETE FROM|MERGE INTO|REPLACE INTO) ", case_sensitive=False
+    )
+
+
+def is_statement(text: str) -> bool:
+    """Return whether a line is an SQL statement."""
+    return _statement().match(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _report() -> tuple[Any, Any]:
+    return compiled(
+        r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.-]{1,60}){0,6}: ?\S"
+        r"|^(?:\[[^\]]{1,60}\]\W*)?(?:error [a-z]{3,20}ing\b|(?:unknown|unsupported|invalid|unexpected) [a-z]{3})"
+        r"|(?:^|[\s\])>|:])(?:failed|cannot|can't|could not|couldn't|unable)(?: to)? [a-z]{3}|\b[a-z]{3,20} (?:has )?failed\b",
+        case_sensitive=False,
+    ), compiled(
+        r"\bwarn(?:ing)?\b|\b(?:no|0|without|zero|allowed|expected|ignor\w{1,4}|optional) (?:\w{1,20} )?(?:errors?|fail\w{0,5})"
+        r"|\b(?:errors?|fail\w{0,5})\b[\"']?[:=] ?[\"']?(?:0|null|none|nil|false|no|-|\"|')|\bpassed\b"
+        r"|\busing (?:the |a )?(?:default|fallback|builtin)|\b(?:falling|fell|falls) back\b|\bskipp(?:ed|ing)\b",
+        case_sensitive=False,
+    )
+
+
+def reports_error(text: str) -> bool:
+    """Return whether a line without a level says that something failed. Not if it calls that a warning, or counts no error."""
+    report, denial = _report()
+    text = text[:MAX_TEXT]
+    return report.search(text) is not None and denial.search(text) is None
+
+
+@lru_cache(maxsize=1)
+def _handling() -> Any:
+    return compiled(
+        r"\(?\b(?:skipp(?:ed|ing)|ignor(?:ed|ing))\b\W*$|\busing (?:the |a )?(?:default|fallback|builtin)"
+        r"|\b(?:falling|fell|falls) back to\b",
+        case_sensitive=False,
+    )
+
+
+def is_handled(text: str) -> bool:
+    """Return whether a line about a problem says how the program goes on without what failed."""
+    return _handling().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _own_warning() -> Any:
+    return compiled(r"\bwarning: ", case_sensitive=False)
+
+
+def calls_itself_warning(text: str) -> bool:
+    """Return whether a line without a level says that it is a warning."""
+    return _own_warning().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _surrender() -> Any:
+    return compiled(
+        r"\bgiv(?:e|es|en|ing) up\b|\babort(?:ed|ing)\b|\bpermanently\b"
+        r"|\bwill not (?:be )?(?:retr\w{1,4}|restart\w{0,3})\b"
+        r"|\bno longer (?:runs?|works?|replicat\w{1,4})\b"
+        r"|\b(?:thread|worker|replica(?:tion)?|task|loop) (?:is |was )?(?:stopped|dead)\b",
+        case_sensitive=False,
+    )
+
+
+def gives_up(text: str) -> bool:
+    """Return whether an error says that a part of the program has stopped permanently."""
+    return _surrender().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _renewal() -> Any:
+    return compiled(
+        r"\b(?:re-?(?:new|fresh|issu|quest)\w{0,4}|re-?(?:authenticat\w{1,4}|login)"
+        r"|(?:fetch|gett|obtain|acquir)ing (?:a )?new)\b",
+        case_sensitive=False,
+    )
+
+
+def renews(text: str) -> bool:
+    """Return whether a line about an expired token says that it is being renewed."""
+    return _renewal().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[Any, Any]:
+    return compiled(_EXIT_NOTICES, case_sensitive=False), compiled(_REASONS, case_sensitive=False)
+
+
+@lru_cache(maxsize=1)
+def _exception() -> Any:
+    return compiled(_EXCEPTION)
+
+
+@lru_cache(maxsize=1)
+def _trace_head() -> Any:
+    return compiled(r"\s*(?:call|stack|back) ?(?:stack|trace|back)\b[^:]{0,40}:", case_sensitive=False)
+
+
+@lru_cache(maxsize=1)
+def _boilerplate() -> Any:
+    return compiled(_BOILERPLATE)
+
+
+@lru_cache(maxsize=1)
+def _long_path() -> Any:
+    return compiled(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
+
+
+@lru_cache(maxsize=1)
+def _package() -> Any:
+    return compiled(r"\b(?:[a-z][a-z0-9_]{0,40}\.){2,8}[A-Z]")
+
+
+def _without_packages(text: str) -> str:
+    """Return a text in which classes are named without their packages."""
+    parts, last = [], 0
+    for match in _package().finditer(text):
+        parts.append(text[last : match.start()])
+        last = match.end() - 1
+    return "".join([*parts, text[last:]])
+
+
+def _without_long_paths(text: str) -> str:
+    parts, last = [], 0
+    for match in _long_path().finditer(text):
+        parts += [text[last : match.start()], "…"]
+        last = match.start(1)
+    return "".join([*parts, text[last:]])
+
+
+def is_exit_notice(text: str) -> bool:
+    """Return whether a line only reports that a program ends, or announces what follows."""
+    exit_notice, _ = _patterns()
+    text = text[:MAX_TEXT]
+    return exit_notice.search(text) is not None and not category_of(text)
+
+
+def gives_reason(text: str) -> bool:
+    """Return whether a line gives a reason: it names something that is wrong, and is no notice of an exit."""
+    _, reasons = _patterns()
+    return reasons.search(text[:MAX_TEXT]) is not None and not is_exit_notice(text)
+
+
+def heads_trace(text: str) -> bool:
+    """Return whether a line only announces a stack trace. The line before it has the message."""
+    return _trace_head().match(text[:MAX_TEXT]) is not None
+
+
+def is_exception(text: str) -> bool:
+    """Return whether a line begins with an exception: its class, and usually its message."""
+    return _exception().search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _bare_errno() -> Any:
+    return compiled(
+        r"(?:\[[^\]]{0,120}\]\s*)*(?:error: )?(?:No such file or directory|Permission denied|Operation not permitted"
+        r"|Invalid argument|Connection refused|Address already in use|No space left on device|Input/output error)\W*$",
+        case_sensitive=False,
+    )
+
+
+def is_bare_errno(text: str) -> bool:
+    """Return whether a text only has the words of an errno, without the object that it is about."""
+    return _bare_errno().match(text[:MAX_TEXT].strip()) is not None
+
+
+def excerpt(text: str, most: int) -> str:
+    """Shorten a line to at most `most` characters: drop prefixes of the message, and keep the words that matter.
+
+    The cause is last in a chain of errors (`a: b: c`). So a long chain is shown from the first link that leaves room for the
+    words of its category; without a category, from the first link that leaves room for the end.
+    """
+    text = one_line(text, 2 * MAX_TEXT)
+    while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:
+        text = text[match.end() :]
+    if len(text) > most:
+        text = _without_long_paths(_without_packages(text.partition(" (Service: ")[0]))  # what AWS' libraries add
+    if len(text) <= most:
+        return text
+    start, end = category_span(text) or (len(text), len(text))
+    end = min(len(text), end + most // 4)
+    if end <= most:
+        return one_line(text, most)
+    links = [at + 2 for at in range(start) if text.startswith(": ", at) and end - at - 2 < most]
+    if links:
+        return one_line(f"…{text[links[0] :]}", most)
+    head = most // 4
+    return f"{text[:head].rstrip()}… {text[end - (most - head - 2) : end].lstrip()}"

@@ -1,0 +1,247 @@
+"""Rules for categories of errors in logs: hosts that do not answer or are not resolved, expired certificates, full disks."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
+from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
+from aletheia_operator.findings.error_categories import CALLS
+from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
+from aletheia_operator.findings.reason_lines import (
+    calls_itself_warning,
+    excerpt,
+    gives_reason,
+    is_handled,
+    is_statement,
+    names_client,
+    renews,
+)
+from aletheia_operator.findings.templates import Place, Template
+from aletheia_operator.text.batches import SERIOUS
+from aletheia_operator.text.nearest import nearest
+
+MAX_QUOTED = 150
+FEW = 3
+PERSISTENT = 10
+"""Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
+ONLY = 0.8
+"""Share of a workload's lines from which on they are all that it logs."""
+OVER_SECONDS = 300.0
+"""Errors of a category that stopped this long before the end of the window are over."""
+
+_RULES: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, depth
+    "certificate": ("CertificateInvalid", "a certificate is not accepted", "error", 12),
+    "credentials": ("CredentialsRefused", "credentials are refused or expired", "error", 13),
+    "corrupt": ("DataCorrupt", "data is damaged", "error", 11),
+    "version": ("VersionsDiffer", "versions do not fit together", "error", 14),
+    "quorum": ("NoQuorum", "a cluster has no leader, or too few members", "error", 21),
+    "absent": ("TargetMissing", "what it uses does not exist", "error", 16),
+    "connections": ("ConnectionsExhausted", "connections are used up", "error", 24),
+    "overload": ("Overloaded", "has no capacity left", "warning", 24),
+    "locks": ("Locked", "waits for locks", "warning", 25),
+    "memory": ("OutOfMemory", "is out of memory", "error", 16),
+    "workers": ("WorkersKilled", "its worker processes are killed", "error", 15),
+    "processes": ("TooManyProcesses", "can start no more processes or threads", "error", 15),
+    "readonly": ("ReadOnly", "writes to what can only be read", "error", 14),
+    "disk": ("DiskFull", "a disk is full or not writable", "error", 8),
+    "files": ("TooManyOpenFiles", "has too many open files", "error", 16),
+    "permission": ("PermissionDenied", "lacks a permission", "warning", 16),
+    "address": ("AddressInUse", "its address is in use", "error", 16),
+    "missing": ("FileMissing", "a file is missing", "warning", 18),
+    "settings": ("SettingInvalid", "a setting is missing or not valid", "error", 16),
+    "schema": ("SchemaDiffers", "its database has not the tables or columns that it needs", "error", 14),
+    "clock": ("ClockSkew", "clocks differ", "warning", 9),
+    "limited": ("Throttled", "is limited by what it calls", "warning", 44),
+}
+_OWN = frozenset(
+    {
+        "connections",
+        "overload",
+        "memory",
+        "workers",
+        "processes",
+        "disk",
+        "files",
+        "clock",
+        "readonly",
+        "corrupt",
+        "certificate",
+    }
+)
+"""Categories that are never the fault of a program's clients."""
+_OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "certificate", "absent"})
+"""Categories of lines that may report what a client asked for."""
+_DAMAGE = frozenset({"workers", "corrupt"})
+"""Categories of lines that report an error in any words."""
+_CALLED = {
+    "refused": "refuses connections", "timeout": "does not answer in time", "unready": "is not ready",
+    "unreachable": "cannot be reached, or resets",
+}  # fmt: skip
+
+
+@dataclass
+class _CategoryLines:
+    """A workload's lines of one category."""
+
+    count: int = 0
+    places: list[tuple[Template, Place]] = field(default_factory=list)
+
+    @property
+    def first(self) -> Place:
+        return min((place for _, place in self.places), key=lambda place: place.first)
+
+    @property
+    def last(self) -> str:
+        return max(place.last for _, place in self.places)
+
+    @property
+    def example(self) -> str:
+        return max(self.places, key=lambda place: (place[0].level in SERIOUS, place[1].count))[0].example
+
+    @property
+    def serious(self) -> bool:
+        return any(template.level in SERIOUS for template, _ in self.places)
+
+    @property
+    def persistent(self) -> bool:
+        """Whether many lines without a level name an error, or many warnings name a resource that the program lacks."""
+        counts = (
+            place.count
+            for template, place in self.places
+            if (not template.level and (template.category in _DAMAGE or _reports(template.example)))
+            or (template.level == "WARN" and template.category in _OWN)
+        )
+        return sum(counts) >= PERSISTENT
+
+    def add(self, template: Template, place: Place) -> None:
+        self.count += place.count
+        self.places.append((template, place))
+
+
+def _reports(text: str) -> bool:
+    """Return whether a line without a level reports an error, and is no SQL statement or warning with such words."""
+    return gives_reason(text) and not is_statement(text) and not calls_itself_warning(text)
+
+
+def categories(case: Case) -> Iterator[Finding]:
+    """Yield the errors of workloads, by the categories of `findings.error_categories`."""
+    found: dict[tuple[Subject, str], _CategoryLines] = defaultdict(_CategoryLines)
+    called: dict[tuple[Subject, str], dict[str, _CategoryLines]] = defaultdict(lambda: defaultdict(_CategoryLines))
+    callees = Callees(case)
+    configured = configured_services(case, callees)
+    for template in case.evidence.logs.templates.by_shape.values():
+        for place in template.places.values():
+            subject = case.workload_of_pod(place.pod)
+            if template.category in _RULES:
+                found[subject, template.category].add(template, place)
+            elif template.category in CALLS:
+                peer = Counter(place.peers).most_common(1)
+                name = callees.service(peer[0][0]) or peer[0][0] if peer else named_in_part(template.line, configured[subject])
+                called[subject, name][template.category].add(template, place)
+    for (subject, category), lines in found.items():
+        yield _of_category(case, subject, category, lines)
+    unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
+    for (subject, name), kinds in called.items():
+        if name in ("", subject.name) and len(called) > 1 and any(caller == subject and other for caller, other in called):
+            continue  # other lines of the workload name the host
+        yield _of_calls(case, callees, subject, name, kinds, unresolved)
+
+
+def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Severity, *, of_service: bool = False) -> Severity:
+    """Return the severity: lower if there are few lines, or if they stopped and the workload is healthy.
+
+    `of_service`: they are about a known Service, which is a problem as warnings too.
+    """
+    left = seconds_between(lines.last, case.end)
+    over = subject.kind in ("Job", "CronJob") or (left is not None and left > OVER_SECONDS)
+    if over and case.is_healthy(subject):
+        return "info"
+    if not lines.serious and lines.count >= FEW and not over and not case.is_healthy(subject):
+        return "warning"  # programs that wait may log it without a level
+    goes_on = not over and not lines.serious and lines.count >= PERSISTENT
+    is_all = lines.count >= ONLY * case.lines_of(subject) and not is_statement(lines.example)
+    if goes_on and (lines.persistent or of_service or is_all):
+        return "warning"
+    if not lines.serious or lines.count < FEW:
+        return "warning" if subject in case.crashed or (lines.serious and not case.is_healthy(subject)) else "info"
+    return severity
+
+
+def _is_of_clients(case: Case, subject: Subject, lines: _CategoryLines, category: str, name: str) -> bool:
+    """Return whether the lines of a healthy workload are about its clients: their requests, or connections that they broke.
+
+    `name`: the host that the lines name. A connection without a name, or to an unknown address, may be a client's.
+    """
+    if not case.is_healthy(subject):
+        return False
+    if category == "unreachable":
+        return not name or name.replace(".", "").isdigit() or names_client(lines.example)
+    return (category in _OF_CLIENTS and names_client(lines.example)) or (category not in _OWN and is_handled(lines.example))
+
+
+def _is_renewed(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
+    """Return whether a healthy workload only reports that it renews an expired token."""
+    return category == "credentials" and not lines.serious and case.is_healthy(subject) and renews(lines.example)
+
+
+def _of_category(case: Case, subject: Subject, category: str, lines: _CategoryLines) -> Finding:
+    rule, title, severity, depth = _RULES[category]
+    first, example = lines.first, excerpt(lines.example, MAX_QUOTED)
+    return Finding(
+        rule=rule,
+        severity="info"
+        if _is_of_clients(case, subject, lines, category, "") or _is_renewed(case, subject, lines, category)
+        else _severity(case, subject, lines, severity),
+        confidence="likely",
+        subject=subject,
+        message=f"{subject.name}: {title}: {example} ({lines.count}x since {clock(first.first)})",
+        depth=max(depth, 22) if subject in case.crashed else depth,
+        first_seen=first.first,
+        links=tuple(place.link for _, place in sorted(lines.places, key=lambda item: item[1].first)),
+        pods=frozenset(place.pod for _, place in lines.places),
+        details={"count": lines.count, "category": category},
+    )
+
+
+def _of_calls(
+    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, _CategoryLines], unresolved: Sequence[str]
+) -> Finding:
+    all_calls = _CategoryLines()
+    for lines in kinds.values():
+        all_calls.count += lines.count
+        all_calls.places += lines.places
+    category = "dns" if "dns" in kinds else max(kinds, key=lambda kind: kinds[kind].count)
+    lines = kinds[category]
+    first = earlier(all_calls.first.first)
+    example = excerpt(lines.example, MAX_QUOTED)
+    behind = callees.workloads(name) if name else set()
+    confidence: Confidence = "likely" if name else "possible"
+    if category == "dns":
+        rule, depth, about = "NameNotResolved", 13, subject
+        near = nearest(name, callees.services)
+        hint = f"; there is a Service {near[0]}" if near and not callees.exists(name) else ""
+        all_fail = len(set(unresolved)) > FEW
+        title = "no name is resolved by DNS" if all_fail else f"DNS does not resolve {name or 'a name'}{hint}"
+        message = f"{subject.name}: {title}: {example}"
+        if all_fail:
+            rule = "DnsFails"
+    else:
+        rule, depth = "DependencyDoesNotAnswer", 45
+        about = Subject("Service", name) if name and name != subject.name else subject
+        message = f"{name or 'what it calls'} {_CALLED[category]}, {subject.name} says: {example}"
+    return Finding(
+        rule=rule,
+        severity="info"
+        if _is_of_clients(case, subject, lines, category, name)
+        else _severity(case, subject, all_calls, "error", of_service=callees.exists(name)),
+        confidence=confidence,
+        subject=about,
+        message=f"{message} ({all_calls.count}x since {clock(first)})",
+        depth=depth,
+        first_seen=first,
+        links=tuple(place.link for _, place in sorted(all_calls.places, key=lambda item: item[1].first)),
+        pods=frozenset(place.pod for _, place in all_calls.places),
+        callees=frozenset({name, *(workload.name for workload in behind)} - {"", subject.name}),
+        details={"count": all_calls.count, "caller": subject.name, "callee": name},
+    )
