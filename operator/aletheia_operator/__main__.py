@@ -1,8 +1,13 @@
-"""The operator's command line: `python -m aletheia_operator`. Turns flags into settings; `settings` has the defaults."""
+"""The operator's command line: `python -m aletheia_operator`. Turns flags into settings; `settings` has the defaults.
+
+`python -m aletheia_operator capture FLAGS NAMESPACE NAME UID` is the process of a Job: it runs one capture, with the operator's
+flags, and without the operator.
+"""
 
 import argparse
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,28 +15,69 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aletheia_operator.findings.quantities import amount_of
-from aletheia_operator.handlers.operator import run
+from aletheia_operator.session.manifest import InvestigationReference
 from aletheia_operator.settings import (
     ArtifactsApi,
+    LeaderElection,
     Limits,
     Metrics,
     NodeLogs,
     Privacy,
     Process,
+    Proxy,
     Redaction,
+    RequestRates,
     Retention,
     Rights,
+    Runner,
     Scope,
     Settings,
     VolumeShares,
     add_log_options,
 )
+from aletheia_operator.text.flag_values import count, duration, percent, positive, proxy_url, rule, seconds, weight
 from aletheia_operator.version import __version__
+
+CAPTURE = "capture"
+"""First argument of a Job's process."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the operator. `arguments` None: those of the process."""
+    """Run the operator, or one capture. `arguments` None: those of the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [CAPTURE]:
+        options = capture_parser().parse_args(arguments[1:])
+        owner = InvestigationReference(namespace=options.owner_namespace, name=options.owner_name, uid=options.owner_uid)
+        sys.exit(capture(settings_of(options), owner))
     run(settings_of(parser().parse_args(arguments)))
+
+
+def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT."""
+    from aletheia_operator.handlers import operator  # imported late: a Job does not need kopf, which takes memory
+
+    operator.run(settings)
+
+
+def capture(settings: Settings, owner: InvestigationReference) -> int:
+    """Run the capture of one Investigation. Returns the exit code.
+
+    Process 1 of a container ignores SIGTERM until it has a handler, and is killed 30 s later: in the middle of the capture.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))  # until the capture begins
+    from aletheia_operator.handlers import capture_process
+
+    return capture_process.run(settings, owner)
+
+
+def capture_parser() -> argparse.ArgumentParser:
+    """Return the parser of a Job's arguments: all flags, and the Investigation."""
+    made = parser()
+    made.prog = f"aletheia-operator {CAPTURE}"
+    made.description = "Runs one capture to its end, as the operator would. The operator starts it in a Job."
+    for part in ("namespace", "name", "uid"):
+        made.add_argument(f"owner_{part}", metavar=part.upper(), help=f"{part} of the Investigation")
+    return made
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,11 +94,16 @@ def parser() -> argparse.ArgumentParser:
         "--ca-bundle", type=Path, metavar="FILE", help="PEM with CAs to verify DataSources with, besides public ones"
     )
     made.add_argument("--version", action="version", version=__version__)
+    _add_proxy(made.add_argument_group("proxy of DataSources"))
     scope = made.add_argument_group("scope")
     scope.add_argument("--namespace", dest="namespaces", action="append", help="namespace to watch, repeatable; without it all")
     scope.add_argument("--kubeconfig", type=Path, help="how to reach the API server; without it the pod's service account")
     scope.add_argument("--operator-namespace", help="where the Secrets of DataSources are")
     scope.add_argument("--identity", help="marks what this operator captures; without it the session volume's id")
+    election = made.add_argument_group("leader election")
+    holds = "Lease in the operator's namespace: of several operators, its holder alone works; without it there is no election"
+    election.add_argument("--lease", metavar="NAME", help=holds)
+    _add_number(election, LeaderElection, "--lease-seconds", positive, "without a renewal until another operator leads")
     rights = made.add_argument_group("rights")
     rights.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
     rights.add_argument(
@@ -69,15 +120,20 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_redaction(made.add_argument_group("redaction"))
     _add_limits(made.add_argument_group("limits"))
+    _add_rates(made.add_argument_group("requests per second"))
+    _add_runner(made.add_argument_group("where captures run"))
     _add_retention(made.add_argument_group("retention"))
     _add_volume(made.add_argument_group("shares of the session volume"))
     _add_node_logs(made.add_argument_group("logs from nodes"))
     _add_artifacts_api(made.add_argument_group("artifacts API"))
     _add_metrics(made.add_argument_group("metrics of the operator"))
-    process = made.add_argument_group("process")
-    process.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
-    add_log_options(process)
+    _add_process(made.add_argument_group("process"))
     return made
+
+
+def _add_process(group: Any) -> None:
+    group.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
+    add_log_options(group)
 
 
 def _add_redaction(group: Any) -> None:
@@ -92,43 +148,80 @@ def _add_redaction(group: Any) -> None:
         "--redaction-rule",
         dest="rules",
         action="append",
-        type=_rule,
+        type=rule,
         metavar="NAME=PATTERN",
         help="also remove what this pattern for RE2 matches, repeatable",
     )
 
 
-def _rule(text: str) -> tuple[str, str]:
-    name, _, pattern = text.partition("=")
-    if not name or not pattern:
-        raise argparse.ArgumentTypeError("must be NAME=PATTERN")
-    return name, pattern
+def _add_proxy(group: Any) -> None:
+    group.add_argument("--proxy", dest="url", type=proxy_url, metavar="URL", help="HTTP proxy of DataSources that name none")
+    exempt = "host, domain, address or range that is connected to directly, repeatable"
+    group.add_argument("--no-proxy", action="append", metavar="HOST", help=exempt)
 
 
 def _add_limits(group: Any) -> None:
-    for flag, meaning in {
-        "--max-investigations": "that run at the same time",
-        "--max-namespace-investigations": "of one namespace that run at the same time; without it three quarters",
-        "--max-timeout-seconds": "of a capture, even if spec.timeout is longer",
-        "--max-fetches": "of one Investigation at the same time",
-        "--max-artifact-bytes": "of one artifact; a larger one is cut",
-        "--max-session-bytes": "of one Investigation's artifacts; without it no limit",
-        "--max-namespace-bytes": "of all artifacts of a namespace; without it its share of the volume",
-    }.items():
-        _add_number(group, Limits, flag, _positive, meaning)
+    for flag, kind, meaning in (
+        ("--max-investigations", positive, "that run at the same time"),
+        ("--max-namespace-investigations", positive, "of one namespace that run at the same time; without it three quarters"),
+        ("--max-namespace-queued", positive, "of one namespace in the queue; others stay Pending until it has room"),
+        ("--max-timeout-seconds", duration, "of a capture, even if spec.timeout is longer; also with a unit, for example 1h"),
+        ("--max-fetches", positive, "of one Investigation at the same time"),
+        ("--max-artifact-bytes", _quantity, "of one artifact, for example 1Gi; a larger one is cut"),
+        ("--max-session-bytes", _quantity, "of one Investigation's artifacts; without it no limit"),
+        ("--max-namespace-bytes", _quantity, "of all artifacts of a namespace; without it its share of the volume"),
+        ("--max-namespace-bytes-in-flight", _size, "of a namespace, not saved yet, from which its questions wait; 0: no limit"),
+        ("--max-bytes-in-flight", _size, "the same of all namespaces; 0: no limit"),
+    ):
+        _add_number(group, Limits, flag, kind, meaning)
+    group.add_argument(
+        "--namespace-weight",
+        dest="namespace_weights",
+        action="append",
+        type=weight,
+        metavar="NAME=NUMBER",
+        help="start this namespace's Investigations so many times as often as those of others that wait, repeatable",
+    )
+
+
+def _add_rates(group: Any) -> None:
+    for flag, meaning in (
+        ("--namespace-api-requests", "per second that captures of one namespace send to the API server; 0: no limit"),
+        ("--api-requests", "the same of all namespaces"),
+        ("--namespace-source-requests", "per second that captures of one namespace send to a DataSource; 0: no limit"),
+        ("--source-requests", "the same of all namespaces"),
+    ):
+        _add_number(group, RequestRates, flag, count, meaning)
+
+
+def _add_runner(group: Any) -> None:
+    modes = ["inline", "job", "auto"]
+    place = "inline: in this process; job: each in a Job; auto: in Jobs if they are large or would wait long"
+    group.add_argument("--runner-mode", dest="mode", choices=modes, default=Runner.mode, help=place)
+    template = "PodTemplate in the operator's namespace that Jobs are made from"
+    group.add_argument("--job-template", metavar="NAME", help=template)
+    for flag, kind, meaning in (
+        ("--max-jobs", positive, "at the same time"),
+        ("--max-namespace-jobs", positive, "of one namespace at the same time; without it three quarters"),
+        ("--auto-questions", positive, "above which auto lets a capture go on in a Job"),
+        ("--auto-bytes", _quantity, "of logs that a capture may keep, above which auto lets it go on in a Job"),
+        ("--auto-wait-seconds", duration, "in the queue after which auto starts a Job"),
+    ):
+        _add_number(group, Runner, flag, kind, meaning)
 
 
 def _add_retention(group: Any) -> None:
     for flag, kind, meaning in (
-        ("--retain-namespace-bytes", _positive, "cap: the namespace's oldest data expires"),
+        ("--retain-namespace-bytes", _quantity, "cap: the namespace's oldest data expires"),
         (
             "--retain-total-bytes",
-            _positive,
+            _quantity,
             "cap: the largest namespace's oldest data expires; without it a share of the volume",
         ),
-        ("--retain-grace-seconds", _seconds, "after the end of a capture, during which the caps do not expire it"),
-        ("--orphan-grace-seconds", _seconds, "until an orphaned session is removed"),
-        ("--sweep-seconds", _positive, "between two passes over all sessions"),
+        ("--retain-history-limit", positive, "finished Investigations of a namespace; the oldest are deleted"),
+        ("--retain-grace-seconds", seconds, "after the end of a capture, during which caps and limit do not remove it"),
+        ("--orphan-grace-seconds", seconds, "until an orphaned session is removed"),
+        ("--sweep-seconds", duration, "between two passes over all sessions"),
     ):
         _add_number(group, Retention, flag, kind, meaning)
 
@@ -141,8 +234,8 @@ def _add_volume(group: Any) -> None:
         metavar="QUANTITY",
         help="size of the session volume, for example 10Gi; without it, or if that is less, the size of its file system",
     )
-    _add_number(group, VolumeShares, "--namespace-share", _percent, "of the volume: quota of a namespace's artifacts; 0: none")
-    _add_number(group, VolumeShares, "--total-share", _percent, "of the volume: cap from which evidence expires; 0: none")
+    _add_number(group, VolumeShares, "--namespace-share", percent, "of the volume: quota of a namespace's artifacts; 0: none")
+    _add_number(group, VolumeShares, "--total-share", percent, "of the volume: cap from which evidence expires; 0: none")
 
 
 def _add_number(group: Any, settings: type[Any], flag: str, kind: Callable[[str], int], meaning: str) -> None:
@@ -193,7 +286,7 @@ def _add_metrics(group: Any) -> None:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings for parsed flags."""
     given = vars(options)
-    for repeated in ("namespaces", "rules"):
+    for repeated in ("namespaces", "rules", "no_proxy", "namespace_weights"):
         given[repeated] = tuple(given[repeated] or ())
 
     def group(kind: type[Any]) -> Any:
@@ -204,11 +297,15 @@ def settings_of(options: argparse.Namespace) -> Settings:
         metric_templates=options.metric_templates,
         finding_rules=options.finding_rules,
         ca_bundle=options.ca_bundle,
+        proxy=group(Proxy),
         scope=group(Scope),
+        leader_election=group(LeaderElection),
         rights=group(Rights),
         privacy=group(Privacy),
         redaction=group(Redaction),
         limits=group(Limits),
+        rates=group(RequestRates),
+        runner=group(Runner),
         retention=group(Retention),
         volume=group(VolumeShares),
         node_logs=group(NodeLogs),
@@ -218,20 +315,6 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
-def _seconds(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must be at least 0")
-    return number
-
-
-def _percent(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError("must be a number of percent from 0 to 100")
-    return number
-
-
 def _quantity(text: str) -> int:
     number = int(amount_of(text))
     if number < 1:
@@ -239,11 +322,8 @@ def _quantity(text: str) -> int:
     return number
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+def _size(text: str) -> int:
+    return 0 if text == "0" else _quantity(text)
 
 
 def main_process() -> NoReturn:

@@ -31,6 +31,16 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class LeaderElection:
+    """How one of several operators is chosen, which alone captures and applies retention."""
+
+    lease: str | None = None
+    """Name of a Lease in the operator's namespace that the leader holds. None: there is no election."""
+    lease_seconds: int = 15
+    """Seconds without a renewal until another operator leads. The leader ends after 2/3 of them without a renewal."""
+
+
+@dataclass(frozen=True)
 class Rights:
     """The identities that read the Kubernetes API."""
 
@@ -74,6 +84,10 @@ class Limits:
     """Investigations that are captured at the same time; the others are Queued."""
     max_namespace_investigations: int | None = None
     """The same for one namespace. None: three quarters of `max_investigations`, so that one namespace cannot take all."""
+    max_namespace_queued: int = 200
+    """Investigations of one namespace that wait in memory for a slot. Others stay Pending, and are taken up later."""
+    namespace_weights: tuple[tuple[str, int], ...] = ()
+    """How many times as often as others a namespace's Investigations are started while others wait, by its name. Default: 1."""
     max_timeout_seconds: int = 3600
     """Seconds that a capture, or an upload, may take at most, whatever spec.timeout says."""
     max_fetches: int = 8
@@ -85,10 +99,56 @@ class Limits:
     max_namespace_bytes: int | None = None
     """Bytes of all artifacts of one namespace. What exceeds them becomes a gap. None: the namespace's share of the volume."""
 
+    max_namespace_bytes_in_flight: int = 4 * 1024**3
+    """Bytes of one namespace's questions that are in memory and scratch files, before they are artifacts: from this number on,
+    further questions wait. 0: no limit."""
+    max_bytes_in_flight: int = 16 * 1024**3
+    """The same for all namespaces together. 0: no limit."""
+
     @property
     def namespace_investigations(self) -> int:
         """Investigations of one namespace that are captured at the same time."""
         return min(self.max_investigations, self.max_namespace_investigations or max(1, self.max_investigations * 3 // 4))
+
+
+@dataclass(frozen=True)
+class RequestRates:
+    """Requests per second that captures send. Further ones wait; repeated tries are not counted. 0: no limit."""
+
+    namespace_api_requests: int = 200
+    """To the API server, of one namespace."""
+    api_requests: int = 400
+    """To the API server, of all namespaces. Statuses, Events and watches of the operator are not counted."""
+    namespace_source_requests: int = 50
+    """To one DataSource, of one namespace."""
+    source_requests: int = 200
+    """To one DataSource, of all namespaces."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The place of captures: the operator's process, or a Kubernetes Job for each."""
+
+    mode: str = "inline"
+    """`inline`: in the operator's process. `job`: in Jobs. `auto`: in Jobs if they are large, or would wait long."""
+    job_template: str | None = None
+    """PodTemplate in the operator's namespace, from which Jobs are made. Required unless `mode` is `inline`."""
+    max_jobs: int = 10
+    """Jobs at the same time."""
+    max_namespace_jobs: int | None = None
+    """Jobs at the same time for Investigations of one namespace. None: three quarters of `max_jobs`."""
+    auto_questions: int = 100
+    """With `auto`, a capture with more questions than this goes on in a Job."""
+    auto_bytes: int = 1024**3
+    """With `auto`, a capture that may keep more bytes of logs than this goes on in a Job: its questions times
+    spec.logs.limits.bytesPerContainer, at most bytesPerInvestigation."""
+    auto_wait_seconds: int = 30
+    """With `auto`, an Investigation that has waited this long in the queue gets a Job if one may start."""
+
+    @property
+    def namespace_jobs(self) -> int:
+        """Jobs at the same time for Investigations of one namespace."""
+        return min(self.max_jobs, self.max_namespace_jobs or max(1, self.max_jobs * 3 // 4))
 
 
 @dataclass(frozen=True)
@@ -99,8 +159,11 @@ class Retention:
     """Bytes of evidence of one namespace; the oldest expires first. None: no cap."""
     total_bytes: int | None = None
     """Bytes of all evidence; the oldest of the largest namespace expires first. None: a share of the volume."""
+    history_limit: int | None = None
+    """Finished Investigations of one namespace; the oldest above it are deleted, with their sessions unless these are kept.
+    None: no limit."""
     grace_seconds: int = 3600
-    """Seconds after the end of a capture during which caps do not expire it."""
+    """Seconds after the end of a capture during which the caps and the history limit do not remove it."""
     orphan_grace_seconds: int = 3600
     """Seconds until a session without an Investigation is removed, if the deletion was not observed."""
     sweep_seconds: int = 60
@@ -192,6 +255,16 @@ def add_log_options(parser: Any) -> None:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """The HTTP proxy of DataSources that name none."""
+
+    url: str | None = None
+    """http://HOST:PORT. None: they are connected to directly."""
+    no_proxy: tuple[str, ...] = ()
+    """Host names, domains, addresses and ranges of addresses that are connected to directly."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the operator was started."""
 
@@ -203,8 +276,12 @@ class Settings:
     """YAML file with an admin's own rules for findings. None: there are none."""
     ca_bundle: Path | None = None
     """PEM file with CAs that DataSources are verified with, in addition to the public ones. None: the public ones alone."""
+    proxy: Proxy = field(default_factory=Proxy)
+    """How DataSources are reached."""
     scope: Scope = field(default_factory=Scope)
     """Which Investigations are handled."""
+    leader_election: LeaderElection = field(default_factory=LeaderElection)
+    """How one of several operators is chosen."""
     rights: Rights = field(default_factory=Rights)
     """The identities that read the Kubernetes API, and who may name them."""
     privacy: Privacy = field(default_factory=Privacy)
@@ -213,6 +290,10 @@ class Settings:
     """What is removed from captured data."""
     limits: Limits = field(default_factory=Limits)
     """What captures may use."""
+    rates: RequestRates = field(default_factory=RequestRates)
+    """How fast captures ask."""
+    runner: Runner = field(default_factory=Runner)
+    """The place of captures."""
     retention: Retention = field(default_factory=Retention)
     """How long evidence stays."""
     volume: VolumeShares = field(default_factory=VolumeShares)

@@ -16,6 +16,7 @@ from aletheia_operator.handlers import progress
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.placing import JobRunner
 from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
@@ -47,9 +48,11 @@ class Rig:
     clock: Clock = field(default_factory=Clock)
     max_investigations: int = 20
     max_of_one: int = 20
+    max_queued: int = 200
     rights: Rights = field(default_factory=Rights)
     identity: str = "flight"
     log_text: bool = True
+    runner: JobRunner | None = None
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,10 +60,12 @@ class Rig:
         shared = Shared(
             tools=tools,
             emit=self._emit,
-            slots=FairSlots(self.max_investigations, self.max_of_one),
-            trust=Trust(self.kubernetes.real(), self.rights),
+            slots=FairSlots(self.max_investigations, self.max_of_one) if self.runner is None else self.runner.first_slots,
+            runner=self.runner,
+            trust=Trust(self.kubernetes.real(), self.rights, sleep=lambda seconds: asyncio.sleep(0)),
             identity=OperatorIdentity(tools.layout, self.identity),
             max_timeout_seconds=3600,
+            max_queued=self.max_queued,
             log_text=self.log_text,
         )
         self.supervisor = Supervisor(shared)

@@ -18,7 +18,9 @@ from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources
 from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
-from aletheia_operator.session import Session, Written
+from aletheia_operator.investigate.journal_writer import JournalWriter
+from aletheia_operator.session import Session, WrittenFile
+from aletheia_operator.session.journal import Done
 from tests.unit.capturing import cancel, counts, evidence, gaps, run
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, Clock, FakeFetcher, forever, make_order, make_tools
 
@@ -246,6 +248,24 @@ async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, m
     assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
 
 
+async def test_a_suspect_gives_way_when_its_answer_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death before would count against it and against the next one."""
+    source = Hang()
+    await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
+    waiting, record_done = list[bool](), JournalWriter.record_done
+
+    async def record(writer: JournalWriter, done: Done) -> None:
+        waiting.append(tools.suspects.locked())
+        await record_done(writer, done)
+        waiting.append(tools.suspects.locked())
+
+    monkeypatch.setattr(JournalWriter, "record_done", record)
+    await run(make_order(UIDS[0]), tools)
+    assert waiting == [True, True]
+    assert not tools.suspects.locked()
+
+
 async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_path: Path) -> None:
     """Its orderly stop while it waited is not recorded, so it does not offset a later death."""
     death = Death()
@@ -398,11 +418,12 @@ async def test_what_a_source_has_at_the_end_is_kept(tmp_path: Path) -> None:
 
 
 async def test_no_more_is_written_at_once_than_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes are limited by the volume and the processor: more at once are not faster."""
+    """Writes of artifacts that are not small are limited by the volume and the processor: more at once are not faster."""
+    monkeypatch.setattr("aletheia_operator.investigate.saving.SMALL_BYTES", 0)
     running, most, guard, write = 0, 0, threading.Lock(), Session.write
     two = threading.Barrier(2)
 
-    def watched(self: Session, *arguments: Any) -> Written:
+    def watched(self: Session, *arguments: Any) -> WrittenFile:
         nonlocal running, most
         with guard:
             running += 1

@@ -25,6 +25,7 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.investigate import Budget, Order, Snapshot, Tools, investigate
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.session import journal
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.verify import verify
 from tests.support.faults import in_child
@@ -297,12 +298,17 @@ def at_each_step(root: Path) -> Iterator[tuple[int, Rig]]:
 
 
 def test_the_process_stops_at_each_step(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
-    """The capture's task is cancelled, as when the operator stops: the next process ends with the same evidence."""
+    """The capture's task is cancelled, as when the operator stops: the next process ends with the same evidence.
+
+    No question and no step is blamed for it: otherwise it would be given up when that happens twice.
+    """
     for at, rig in at_each_step(tmp_path):
         with nothing_left(rig):
             _, steps = rig.run(at, lambda loop, rig=rig: cast("Any", rig.capture).cancel() if rig.capture else None)  # type: ignore[misc]
         if steps < at:
             break
+        for left in rig.root.glob("sessions/*/journal.ndjson"):
+            assert not +journal.read(left, lambda artifact: True).deaths, at
         after = Rig(rig.root)
         with nothing_left(after):
             snapshot, _ = after.run()

@@ -5,7 +5,8 @@ from pathlib import Path
 import kopf
 import pytest
 
-from aletheia_operator.handlers.operator import _Handlers, configure, registry
+from aletheia_operator.handlers.kopf_settings import NoMemories, configure
+from aletheia_operator.handlers.operator import _Handlers, registry
 from aletheia_operator.settings import Settings
 
 SETTINGS = Settings(session_root=Path("/sessions"))
@@ -16,6 +17,7 @@ def test_resources_are_listed_in_small_pages() -> None:
     settings = kopf.OperatorSettings()
     configure(settings)
     assert settings.watching.chunk_size == 25
+    assert settings.queueing.idle_timeout <= 1, "kopf keeps each resource for so long"
 
 
 def test_kopf_keeps_no_state_on_resources() -> None:
@@ -46,3 +48,15 @@ def test_nothing_of_a_resource_is_copied_at_each_event() -> None:
     essence = settings.persistence.diffbase_storage.build(body=body)
     settings.persistence.diffbase_storage.store(body=body, patch=patch, essence=essence)
     assert (essence, settings.persistence.diffbase_storage.fetch(body=body), dict(patch)) == ({}, None, {})
+
+
+async def test_kopf_remembers_nothing_of_resources() -> None:
+    """Its memories of thousands of finished Investigations would stay, and each garbage collection would look at them."""
+    memories = NoMemories()
+    for uid in ("a", "b", "a"):
+        body = kopf.RawBody({"metadata": {"uid": uid}})
+        memory = await memories.recall(body, memobase={}, noticed_by_listing=True)
+        assert memory.noticed_by_listing
+        await memories.recall_memo(body)
+    await memories.forget(body)
+    assert list(memories.iter_all_memories()) == []

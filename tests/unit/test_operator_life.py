@@ -1,10 +1,12 @@
 """The operator's process: its parts, its reactions to kopf, and its background loops."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,13 @@ import kopf
 import pytest
 
 from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.handlers import loops
 from aletheia_operator.handlers import operator as module
-from aletheia_operator.handlers.operator import Threads, _Handlers, configure, log_as, run
-from aletheia_operator.settings import Limits, NodeLogs, Process, Retention, Rights, Scope, Settings
+from aletheia_operator.handlers.kopf_settings import NoMemories, configure
+from aletheia_operator.handlers.leadership import Leadership
+from aletheia_operator.handlers.operator import _Handlers, configure_logging, run
+from aletheia_operator.handlers.setup import Threads
+from aletheia_operator.settings import LeaderElection, Limits, NodeLogs, Process, Retention, Rights, Scope, Settings
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.loopback import Loopback, reply_json
 
@@ -91,6 +97,61 @@ async def test_each_part_has_its_settings(handlers: _Handlers, loopback: Loopbac
     assert [path.partition("?")[0].split("/")[5] for path in loopback.requests[:2]] == ["shop", "bank"]
     assert loopback.queries()[0] == {"limit": "1"}
     assert len(handlers._watching) == 4
+
+
+async def test_what_a_start_makes_is_left_out_of_collections(handlers: _Handlers) -> None:
+    """They pause the event loop. The garbage of the start is collected before."""
+
+    class Circle:
+        me: "Circle"
+
+    circle = Circle()
+    circle.me = circle
+    gone = weakref.ref(circle)
+    del circle
+    before = gc.get_freeze_count()
+    await handlers.start(kopf.OperatorSettings())
+    try:
+        assert gc.get_freeze_count() > before
+        assert not any(handlers is kept for kept in gc.get_objects())
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+
+
+async def test_a_standby_starts_nothing(handlers: _Handlers, loopback: Loopback) -> None:
+    """Until it holds the Lease it neither captures nor applies retention. It ends at once."""
+    held = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 3600}}
+    loopback.answers = [reply_json({"items": []}), reply_json({"items": []}), reply_json(held)]
+    settings = replace(handlers.settings, leader_election=LeaderElection(lease="leader"))
+    handlers.settings = replace(settings, process=Process(listen="127.0.0.1:0"))
+    starting = asyncio.create_task(handlers.start(kopf.OperatorSettings()))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while handlers._leadership.leader != "other":  # noqa: ASYNC110 (what it asks comes from a thread)
+            await asyncio.sleep(0.001)
+        assert not handlers._watching and not handlers._leadership.leads
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert loopback.requests[2] == "/apis/coordination.k8s.io/v1/namespaces/here/leases/leader"
+
+
+async def test_an_election_needs_rights(handlers: _Handlers, loopback: Loopback) -> None:
+    """Without them the operator ends at once, and names the missing right."""
+    forbidden = reply_json({"kind": "Status", "message": "leases is forbidden"}, 403)
+    loopback.answers = [reply_json({"items": []}), reply_json({"items": []}), forbidden]
+    settings = replace(handlers.settings, leader_election=LeaderElection(lease="leader"))
+    handlers.settings = replace(settings, process=Process(listen="127.0.0.1:0"))
+    with pytest.raises(kopf.PermanentError, match=r"--lease: .*leases is forbidden.*verbs: \[get\].*namespace here"):
+        await handlers.start(kopf.OperatorSettings())
+
+
+async def test_an_election_needs_the_operators_namespace(handlers: _Handlers) -> None:
+    """The Lease is there."""
+    scope = replace(handlers.settings.scope, operator_namespace=None)
+    handlers.settings = replace(handlers.settings, scope=scope, leader_election=LeaderElection(lease="leader"))
+    with pytest.raises(kopf.PermanentError, match="--lease needs --operator-namespace"):
+        await handlers.start(kopf.OperatorSettings())
 
 
 async def test_without_node_logs_no_kubelet_is_known(handlers: _Handlers) -> None:
@@ -194,6 +255,16 @@ async def test_what_is_there_is_observed(kind: str | None, tmp_path: Path) -> No
     assert supervisor.calls == sweeper.calls == [("observe", BODY)]
 
 
+async def test_who_wrote_which_field_is_not_kept(tmp_path: Path) -> None:
+    """It is half of a resource's memory, and nothing reads it. Of Investigations that wait, there may be thousands."""
+    handlers = _Handlers(Settings(session_root=tmp_path))
+    supervisor = Observing()
+    handlers.supervisor, handlers.sweeper = cast("Any", supervisor), cast("Any", Sweeping())
+    body = {"metadata": {**BODY["metadata"], "managedFields": [{"manager": "kubectl"}]}}
+    await handlers.observe(cast("Any", {"type": "ADDED", "object": body}))
+    assert supervisor.calls == [("observe", BODY)]
+
+
 async def test_what_is_deleted_is_stopped_before_its_session_goes(tmp_path: Path) -> None:
     """A running capture would write into the files that are removed."""
     handlers = _Handlers(Settings(session_root=tmp_path))
@@ -215,18 +286,16 @@ async def test_a_watch_that_shows_everything_passes_the_probe(tmp_path: Path) ->
 
 
 @pytest.mark.logs_errors("a sweep failed", "saying that captures go on failed", "looking for overlooked")
-async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass that fails, for a reason that is known or not, is followed by the next."""
-    monkeypatch.setattr(module, "LOOK_INTERVAL_SECONDS", 0.001)
-    settings = Settings(session_root=tmp_path, scope=Scope(namespaces=("shop",)), retention=Retention(sweep_seconds=0))
-    handlers = _Handlers(settings)
-    both = Recorder(
+    monkeypatch.setattr(loops, "LOOK_INTERVAL_SECONDS", 0.001)
+    both: Any = Recorder(
         sweep=[Unavailable("down"), OSError(5, "volume"), KeyError("x")],
         beat=[KeyError("x"), KeyError("y")],
         write_again=[Unavailable("down"), KeyError("x")],
     )
-    handlers.supervisor = handlers.sweeper = cast("Any", both)
-    loops = [asyncio.create_task(work) for work in (handlers._sweep(), handlers._beat(), handlers._look())]
+    works = loops.sweep(both, 0, Leadership(None, "")), loops.beat(both), loops.look(both, ("shop",))
+    tasks = [asyncio.create_task(work) for work in works]
 
     def enough() -> bool:
         names = [name for name, *_ in both.calls]
@@ -236,10 +305,10 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
         while not enough():
             both.called.clear()
             await both.called.wait()
-    assert not any(loop.done() for loop in loops)
-    for loop in loops:
-        loop.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     assert ("look", ("shop",)) in both.calls
 
 
@@ -250,14 +319,21 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch,
 def test_how_kopf_is_run(
     scope: Scope, clusterwide: bool, namespaces: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """kopf runs standalone over the watched namespaces, with its probe at the configured address."""
+    """kopf runs standalone over the watched namespaces, with its probe at the configured address.
+
+    What exists by then is left out of garbage collections, which pause the event loop.
+    """
     asked: dict[str, Any] = {}
     monkeypatch.setenv("KUBECONFIG", "/other")
-    monkeypatch.setattr(module, "log_as", lambda process: None)
+    monkeypatch.setattr(module, "configure_logging", lambda process: None)
     monkeypatch.setattr(kopf, "run", lambda **options: asked.update(options))
     run(Settings(session_root=tmp_path, scope=scope, process=Process(listen="127.0.0.1:1")))
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    assert frozen > 10_000
     made = asked.pop("registry")
     assert isinstance(made, kopf.OperatorRegistry)
+    assert isinstance(asked.pop("memories"), NoMemories)
     assert asked == {
         "standalone": True,
         "identity": "aletheia-operator",
@@ -276,13 +352,13 @@ def test_how_kopf_is_run(
 def test_how_the_log_is_set_up(
     level: Any, debug: bool, quiet: bool, chatty: int, log_format: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kopf's lines for each event and each probe are for debugging only."""
+    """kopf's own lines, and one for each probe, are for debugging only."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(kopf, "configure", lambda **options: asked.update(options))
-    names = ("kopf.objects", "kopf.activities", "aiohttp.access")
+    names = ("kopf", "aiohttp.access")
     before = {name: logging.getLogger(name).level for name in names}
     try:
-        log_as(Process(log_level=level, log_format=log_format))
+        configure_logging(Process(log_level=level, log_format=log_format))
         assert {logging.getLogger(name).level for name in names} == {chatty}
     finally:
         for name, old in before.items():

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.clients.fair_slots import FairSlots, Release
+from aletheia_operator.handlers.queueing import why_queued
 from aletheia_operator.settings import Limits
 
 
@@ -47,7 +48,7 @@ async def test_namespaces_take_turns() -> None:
     await queue.come(["quiet", "small"])
     for _ in range(4):
         await queue.leave()
-    assert queue.served == ["loud", "loud", "quiet", "small", "loud"]
+    assert queue.served == ["loud", "quiet", "small", "loud", "loud"], "the first counts, too"
 
 
 async def test_a_namespace_of_any_name_has_its_turn() -> None:
@@ -56,7 +57,7 @@ async def test_a_namespace_of_any_name_has_its_turn() -> None:
     await queue.come(["", "", "a"])
     for _ in range(2):
         await queue.leave()
-    assert queue.served == ["", "", "a"]
+    assert queue.served == ["", "a", ""]
 
 
 async def test_a_namespace_never_has_all_places() -> None:
@@ -67,6 +68,83 @@ async def test_a_namespace_never_has_all_places() -> None:
     await queue.come(["quiet"])
     assert queue.served[-1] == "quiet"
     assert queue.slots.full("loud") and not queue.slots.full("quiet")
+
+
+async def test_weights_are_shares_of_the_turns() -> None:
+    """A namespace of weight 3 is served three times as often as the others, which take turns."""
+    queue = Queue(FairSlots(1, 1, {"heavy": 3}))
+    await queue.come(["heavy"] * 40 + ["a"] * 40 + ["b"] * 40)
+    for _ in range(49):
+        await queue.leave()
+    assert {namespace: queue.served.count(namespace) for namespace in ("heavy", "a", "b")} == {"heavy": 30, "a": 10, "b": 10}
+    assert "heavy" in queue.served[-5:] and "a" in queue.served[-5:], "no namespace is served in long runs"
+
+
+async def test_a_namespace_that_comes_back_is_neither_preferred_nor_punished() -> None:
+    """One that was idle for long, and one that was served often while nobody waited, take turns from then on."""
+    queue = Queue(FairSlots(1, 1))
+    for _ in range(50):
+        await queue.come(["busy"])
+        await queue.leave()
+    await queue.come(["other"])
+    queue.served.clear()
+    await queue.come(["busy"] * 10 + ["idle"] * 10)
+    for _ in range(20):
+        await queue.leave()
+    assert sorted(queue.served[:2]) == ["busy", "idle"]
+    assert queue.served == queue.served[:2] * 10
+
+
+async def test_work_that_runs_already_counts() -> None:
+    """It has its slot at once, also above the limit; others wait until enough is free."""
+    slots = FairSlots(2, 2)
+    releases = [slots.occupy("a") for _ in range(3)]
+    queue = Queue(slots)
+    await queue.come(["b"])
+    for number, served in enumerate(([], ["b"], ["b"])):
+        releases[number]()
+        releases[number]()
+        await settle()
+        assert queue.served == served
+    await queue.leave()
+    assert not slots.taken()
+
+
+async def test_nothing_is_remembered_of_namespaces_that_are_gone() -> None:
+    """When all slots are free, the past is forgotten."""
+    queue = Queue(FairSlots(2, 2))
+    await queue.come(f"n{number}" for number in range(100))
+    for _ in range(100):
+        await queue.leave()
+    assert not queue.slots._ends and not queue.slots._starts and not queue.slots.waiting()
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.integers(1, 5), min_size=3), st.integers(1, 4))
+def test_backlogged_namespaces_get_their_shares(weights: dict[str, int], limit: int) -> None:
+    """At any time, two that always wait differ by at most two pieces of work, each divided by its weight."""
+
+    async def play() -> None:
+        queue = Queue(FairSlots(limit, limit, weights))
+        await queue.come(["first"] * limit + list("abc" * 60))
+        for _ in range(60):
+            await queue.leave()
+            served = {name: queue.served.count(name) / weights[name] for name in "abc"}
+            for one in "abc":
+                for other in "abc":
+                    assert abs(served[one] - served[other]) <= 1 / weights[one] + 1 / weights[other] + 1e-9
+
+    asyncio.run(play())
+
+
+async def test_the_status_says_why_one_waits() -> None:
+    """Its place in the queue of its namespace, and which limit is reached: that of the namespace or that of all."""
+    queue = Queue(FairSlots(3, 2))
+    await queue.come(["a", "a", "a", "a"])
+    of_one = "2 Investigations of this namespace run, and no more of one namespace may run at once"
+    assert why_queued(queue.slots, "a") == f"number 2 in the queue of its namespace when it came: {of_one}"
+    await queue.come(["b", "b"])
+    of_all = "3 Investigations run, and no more may run at once"
+    assert why_queued(queue.slots, "b") == f"number 1 in the queue of its namespace when it came: {of_all}"
 
 
 def test_the_share_of_a_namespace_is_an_admins() -> None:

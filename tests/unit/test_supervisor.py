@@ -1,8 +1,10 @@
 """The supervisor: whatever the resource, missing work is done once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from aletheia_operator.api import InvestigationSpec, paths
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import Unavailable, error_of
-from aletheia_operator.handlers import progress, supervisor
+from aletheia_operator.clients.fair_slots import Turn
+from aletheia_operator.handlers import progress, queueing, supervisor
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.run import limited
@@ -42,6 +45,35 @@ async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
     assert rig.last["artifactCount"] == 2
     message = rig.last["conditions"][0]["message"]
     assert rig.events == [("Normal", "Started", "capturing evidence"), ("Normal", "Completed", message)]
+
+
+def asked_for(rig: Rig, number: int) -> bool:
+    """Return whether the sources were asked so often."""
+    return len(rig.fetcher.asked) == number
+
+
+async def test_the_start_of_a_short_capture_in_a_crowd_is_not_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a storm, its end comes at once. A capture that takes longer is announced, and each has the Event of its end."""
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        await ended.wait()
+
+    rig = Rig(tmp_path, FakeFetcher({"a": [work]}))
+    monkeypatch.setattr(progress, "CALM_CAPTURES", 2)
+    monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 3600.0)
+    for number in range(3):
+        rig.observe(make_body(uid=f"short-{number}"))
+        await rig.until(partial(asked_for, rig, number + 1))
+    assert rig.events == [("Normal", "Started", "capturing evidence")] * 2
+    monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.001)
+    rig.observe(make_body(uid="long"))
+    await rig.until(lambda: len(rig.events) == 3)
+    ended.set()
+    await rig.settled()
+    assert Counter(reason for _, reason, _ in rig.events) == {"Started": 3, "Completed": 4}
 
 
 async def test_observing_again_asks_nothing_again(rig: Rig) -> None:
@@ -390,6 +422,7 @@ async def queued_rig(root: Path, **changes: Any) -> Rig:
     rig = Rig(root, FakeFetcher({"a": [forever]}), max_investigations=1, **changes)
     rig.observe(make_body(uid="first"))
     await rig.until(lambda: rig.fetcher.asked)
+    await rig.until(lambda: "progress" in rig.last)
     rig.observe(make_body())
     await rig.until(lambda: rig.last.get("phase") == "Queued")
     return rig
@@ -523,20 +556,36 @@ async def test_a_last_status_that_could_not_be_written_is_written_later(
     assert len(rig.kubernetes.patches) == patches
 
 
+async def test_one_that_waits_has_few_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own, and one that sees cancel and suspend, also after its pods were looked at: thousands may wait."""
+    monkeypatch.setattr(queueing, "LOOK_AFTER_SECONDS", 0.001)
+    rig = Rig(tmp_path, FakeFetcher({"a": [forever]}), max_investigations=1)
+    rig.observe(make_body("first"))
+    await rig.until(lambda: rig.fetcher.asked)
+    before = len(asyncio.all_tasks())
+    for number in range(10):
+        rig.observe(make_body(f"waits-{number}"))
+    await rig.until(lambda: sum(path.endswith("/pods/web-0") for path, _ in rig.kubernetes.asked) >= 10)
+    await rig.until(lambda: len(asyncio.all_tasks()) <= before + 2 * 10 + 5)
+    await rig.supervisor.close()
+    assert not rig.supervisor.shared.slots.waiting()
+
+
 async def test_a_slot_that_comes_too_late_is_given_back(tmp_path: Path) -> None:
     """The Investigation that waits for it is deleted just as it becomes free."""
     go_on = asyncio.Event()
     rig = Rig(tmp_path, FakeFetcher({"a": [go_on.wait, [1]]}), max_investigations=1)
     rig.observe(make_body("first"))
     await rig.until(lambda: rig.fetcher.asked)
-    acquire = rig.supervisor.shared.slots.acquire
+    slots = rig.supervisor.shared.slots
+    enter = slots.enter
 
-    async def gone_meanwhile(namespace: str) -> Any:
-        release = await acquire(namespace)
-        asyncio.get_running_loop().call_soon(rig.supervisor.forget, "second")
-        return release
+    def gone_meanwhile(namespace: str) -> Turn:
+        turn = enter(namespace)
+        turn.given.add_done_callback(lambda _: rig.supervisor.forget("second"))
+        return turn
 
-    rig.supervisor.shared.slots.acquire = gone_meanwhile  # type: ignore[method-assign]
+    slots.enter = gone_meanwhile  # type: ignore[method-assign]
     rig.observe(make_body("second"))
     await rig.until(lambda: "Queued" in rig.phases)
     go_on.set()

@@ -21,6 +21,8 @@ METADATA = tuple(
         "fd00:a9fe:a9fe::1",  # Linode
     )
 )
+POD_IDENTITY_AGENT = frozenset({"169.254.170.23", "fd00:ec2::23"})
+"""Addresses at which each node of EKS has its Pod Identity Agent. No DataSource may have them."""
 _MAPPED_OR_TRANSLATED = (  # the last 32 bits are an IPv4 address
     ip_network("::/96"),  # IPv4-compatible, RFC 4291 2.5.5.1
     ip_network("::ffff:0:0/96"),  # IPv4-mapped, RFC 4291 2.5.5.2

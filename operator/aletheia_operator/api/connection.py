@@ -1,7 +1,7 @@
 """How a DataSource is connected to: credentials, certificates, and the tenant on a multi-tenant server."""
 
 import re
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -52,11 +52,11 @@ class HeaderAuth(Model):
 class Auth(Model):
     """How the operator authenticates. Secrets are read for each question, so a rotated Secret takes effect at once."""
 
-    ONE_OF: ClassVar[str] = "set exactly one of basic, bearer, header or accessKey"
+    ONE_OF: ClassVar[str] = "set exactly one of basic, bearer, header, accessKey or cloudIdentity"
     model_config = rules(
         (
             "(has(self.basic) ? 1 : 0) + (has(self.bearer) ? 1 : 0) + (has(self.header) ? 1 : 0)"
-            " + (has(self.accessKey) ? 1 : 0) == 1",
+            " + (has(self.accessKey) ? 1 : 0) + (has(self.cloudIdentity) ? 1 : 0) == 1",
             ONE_OF,
         ),
     )
@@ -71,10 +71,21 @@ class Auth(Model):
         description="Type s3: Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN for a"
         " temporary key. The operator uses no other credentials.",
     )
+    cloud_identity: Literal["aws"] | None = Field(
+        None,
+        description="Type s3, instead of accessKey: the AWS identity of the operator's pod. aws: temporary keys from STS for"
+        " the pod's web identity token (IRSA), or from EKS Pod Identity. The pod's environment names server, role and token.",
+    )
+
+    @property
+    def is_of_s3(self) -> bool:
+        """Return whether these credentials sign requests to S3."""
+        return self.access_key is not None or self.cloud_identity is not None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require(sum(x is not None for x in (self.basic, self.bearer, self.header, self.access_key)) == 1, self.ONE_OF)
+        ways = (self.basic, self.bearer, self.header, self.access_key, self.cloud_identity)
+        require(sum(way is not None for way in ways) == 1, self.ONE_OF)
         return self
 
 
@@ -90,6 +101,21 @@ class TLS(Model):
         None,
         description="Secret with tls.crt and tls.key (type kubernetes.io/tls): the operator's client certificate."
         " Unset: none is sent.",
+    )
+
+
+PROXY_URL = r"^http://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?/?$"
+"""Allows no user: credentials are in a Secret."""
+
+
+class Proxy(Model):
+    """An HTTP proxy. An https endpoint is reached by CONNECT: the proxy sees the host name, but no content."""
+
+    url: Annotated[str, Field(min_length=8, max_length=512, pattern=PROXY_URL)] = Field(
+        description="URL of the proxy, for example http://proxy.example:3128. An http endpoint's content is visible to it."
+    )
+    basic: SecretReference | None = Field(
+        None, description="Secret with the keys username and password for the proxy. Unset: without credentials."
     )
 
 

@@ -90,7 +90,12 @@ def model_schema(model: type[Model]) -> dict[str, Any]:
     return structural(schema, schema.pop("$defs", {}))
 
 
-def _crd(kind: str, plural: str, short: str, scope: str, version: dict[str, Any]) -> dict[str, Any]:
+def _crd(
+    kind: str, plural: str, short: str, scope: str, about: str, spec: dict[str, Any], status: dict[str, Any], **version: Any
+) -> dict[str, Any]:
+    """Return the definition of a kind. `about`: its description; `version`: more fields of its version."""
+    schema = {"description": about, "type": "object", "required": ["spec"], "properties": {"spec": spec, "status": status}}
+    version = {"schema": {"openAPIV3Schema": schema}, "subresources": {"status": {}}, **version}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -126,29 +131,20 @@ def investigation_crd() -> dict[str, Any]:
         "investigations",
         "inv",
         "Namespaced",
-        {
-            "schema": {
-                "openAPIV3Schema": {
-                    "description": "A request to capture evidence of an incident over one time window: logs, events, objects,"
-                    " metrics and traces.",
-                    "type": "object",
-                    "required": ["spec"],
-                    "properties": {"spec": spec, "status": status},
-                }
-            },
-            "subresources": {"status": {}},
-            "selectableFields": [{"jsonPath": ".status.phase"}],
-            "additionalPrinterColumns": [
-                _column("Phase", ".status.phase", "string", "Current phase."),
-                _column("Progress", ".status.progress.text", "string", "Questions done, of all."),
-                _column("Artifacts", ".status.artifactCount", "integer", "Number of artifacts."),
-                _column("Session", ".status.session.id", "string", "Id of the session that holds the artifacts."),
-                _column("Size", ".status.session.size", "string", "Size of all artifacts.", wide=True),
-                _column("Gaps", ".status.gapCount", "integer", "Number of gaps.", wide=True),
-                _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
-                _column("Headline", ".status.headline", "string", "What broke, in one line.", wide=True),
-            ],
-        },
+        "A request to capture evidence of an incident over one time window: logs, events, objects, metrics and traces.",
+        spec,
+        status,
+        selectableFields=[{"jsonPath": ".status.phase"}],
+        additionalPrinterColumns=[
+            _column("Phase", ".status.phase", "string", "Current phase."),
+            _column("Progress", ".status.progress.text", "string", "Questions done, of all."),
+            _column("Artifacts", ".status.artifactCount", "integer", "Number of artifacts."),
+            _column("Session", ".status.session.id", "string", "Id of the session that holds the artifacts."),
+            _column("Size", ".status.session.size", "string", "Size of all artifacts.", wide=True),
+            _column("Gaps", ".status.gapCount", "integer", "Number of gaps.", wide=True),
+            _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+            _column("Headline", ".status.headline", "string", "What broke, in one line.", wide=True),
+        ],
     )
 
 
@@ -159,32 +155,24 @@ def datasource_crd() -> dict[str, Any]:
         "datasources",
         "dsrc",
         "Cluster",
-        {
-            "schema": {
-                "openAPIV3Schema": {
-                    "description": "A server of metrics, traces or logs that Investigations may query, or object storage that"
-                    " takes their sessions. Created by an admin.",
-                    "type": "object",
-                    "required": ["spec"],
-                    "properties": {"spec": spec, "status": status},
-                }
-            },
-            "subresources": {"status": {}},
-            "additionalPrinterColumns": [
-                _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
-                _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
-                _column("Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "Whether it answers."),
-                _column(
-                    "Confined",
-                    ".status.conditions[?(@.type=='Confined')].status",
-                    "string",
-                    "Whether Investigations read data of their own namespace alone.",
-                ),
-                _column("Version", ".status.version", "string", "Version that the server reports.", wide=True),
-                _column("Default", ".spec.default", "boolean", "Whether requests without a name use it."),
-                _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
-            ],
-        },
+        "A server of metrics, traces or logs that Investigations may query, or object storage that takes their sessions."
+        " Created by an admin.",
+        spec,
+        status,
+        additionalPrinterColumns=[
+            _column("Type", ".spec.type", "string", "Which API the endpoint speaks."),
+            _column("Endpoint", ".spec.endpoint", "string", "Base URL."),
+            _column("Reachable", ".status.conditions[?(@.type=='Reachable')].status", "string", "Whether it answers."),
+            _column(
+                "Confined",
+                ".status.conditions[?(@.type=='Confined')].status",
+                "string",
+                "Whether Investigations read data of their own namespace alone.",
+            ),
+            _column("Version", ".status.version", "string", "Version that the server reports.", wide=True),
+            _column("Default", ".spec.default", "boolean", "Whether requests without a name use it."),
+            _column("Age", ".metadata.creationTimestamp", "date", "Time since creation."),
+        ],
     )
 
 

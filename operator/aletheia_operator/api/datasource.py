@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from aletheia_operator.api.addresses import is_refused
 from aletheia_operator.api.conditions import Condition
-from aletheia_operator.api.connection import TLS, Auth, Tenant
+from aletheia_operator.api.connection import TLS, Auth, Proxy, Tenant
 from aletheia_operator.api.source_types import SOURCE_TYPES, SourceTypeName
 from aletheia_operator.api.source_types.jaeger import JaegerApi
 from aletheia_operator.api.types import NAME_PATTERN, Duration, LabelName, Model, require, rules
@@ -41,6 +41,9 @@ class _Connection(Model):
     auth: Auth | None = Field(None, description="How the operator authenticates. Unset: without credentials.")
     tls: TLS | None = Field(
         None, description="CAs to trust, and a client certificate. Unset: public CAs and the chart's caBundle, no certificate."
+    )
+    proxy: Proxy | None = Field(
+        None, description="HTTP proxy to the endpoint. Unset: that of the chart's value proxy, unless it exempts the endpoint."
     )
     tenant: Tenant | None = Field(None, description="Tenant to query on a multi-tenant server. Unset: no tenant is sent.")
 
@@ -91,7 +94,7 @@ class DataSourceSpec(_WithOptions):
     PLAIN: ClassVar[str] = "endpoint must be a plain http or https URL with a host, without user, query or fragment"
     METADATA: ClassVar[str] = "endpoint is link-local or a cloud's metadata service, which would expose credentials of the node"
     TLS_NEEDS_HTTPS: ClassVar[str] = "tls needs an https endpoint"
-    S3_ACCESS_KEY: ClassVar[str] = "auth.accessKey is required for type s3, and not allowed for others"
+    S3_AUTH: ClassVar[str] = "auth.accessKey or auth.cloudIdentity is required for type s3, and not allowed for others"
     S3_ENDPOINT: ClassVar[str] = "the endpoint of type s3 must have no path: set s3.bucket and s3.prefix"
     S3_TENANT: ClassVar[str] = "tenant is not allowed for type s3"
     TENANT_OR_AUTH: ClassVar[str] = "tenant.header and auth.header.name are the same header: use different ones"
@@ -104,7 +107,10 @@ class DataSourceSpec(_WithOptions):
         (f"!self.endpoint.matches(r'(?i){_METADATA}')", METADATA),
         ("!has(self.tls) || self.endpoint.startsWith('https:')", TLS_NEEDS_HTTPS),
         *_option_rules(),
-        ("(has(self.auth) && has(self.auth.accessKey)) == (self.type == 's3')", S3_ACCESS_KEY),
+        (
+            "(has(self.auth) && (has(self.auth.accessKey) || has(self.auth.cloudIdentity))) == (self.type == 's3')",
+            S3_AUTH,
+        ),
         ("self.type != 's3' || !isURL(self.endpoint) || url(self.endpoint).getEscapedPath() in ['', '/']", S3_ENDPOINT),
         ("!has(self.tenant) || self.type != 's3'", S3_TENANT),
         (
@@ -150,7 +156,7 @@ class DataSourceSpec(_WithOptions):
         require(self.tls is None or self.endpoint.startswith("https:"), self.TLS_NEEDS_HTTPS)
         self._check_options()
         is_s3 = self.type == "s3"
-        require((self.auth is not None and self.auth.access_key is not None) == is_s3, self.S3_ACCESS_KEY)
+        require((self.auth is not None and self.auth.is_of_s3) == is_s3, self.S3_AUTH)
         require(not is_s3 or urlsplit(self.endpoint).path in ("", "/"), self.S3_ENDPOINT)
         require(not is_s3 or self.tenant is None, self.S3_TENANT)
         if self.tenant is not None and self.auth is not None and self.auth.header is not None:

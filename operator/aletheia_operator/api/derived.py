@@ -52,7 +52,7 @@ def _closed(node: dict[str, Any]) -> dict[str, Any]:
 
 def table() -> str:
     """Return the types of DataSource as a table in Markdown."""
-    rows = [f"| [{kind.name}]({kind.name}.md) | `spec.{kind.asked_by}` | {_options(kind)} |" for kind in SOURCE_TYPES]
+    rows = [f"| [{kind.name}]({kind.name}.md) | `spec.{kind.spec_field}` | {_options(kind)} |" for kind in SOURCE_TYPES]
     return "\n".join(["| type | used by | options |", "|---|---|---|", *rows, ""])
 
 

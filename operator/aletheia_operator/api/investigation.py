@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from aletheia_operator.api.findings import FindingsSpec
-from aletheia_operator.api.keeping import RetentionSpec, SessionSpec
 from aletheia_operator.api.redaction import RedactionSpec
 from aletheia_operator.api.requests import (
     EventsRequest,
@@ -21,6 +20,7 @@ from aletheia_operator.api.requests import (
     QueryRequest,
     TracesRequest,
 )
+from aletheia_operator.api.session import RetentionSpec, SessionSpec
 from aletheia_operator.api.targets import Target
 from aletheia_operator.api.times import WindowSpec
 from aletheia_operator.api.types import (
@@ -127,8 +127,8 @@ class InvestigationSpec(Model):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=3153600000)] | None = Field(
         None,
         description="Seconds after its end until the Investigation is deleted, as for Jobs, together with its session unless"
-        " retention.keep is true. A legal hold prevents it. Unset: it is not deleted. Do not set it in Git: a GitOps tool would"
-        " create the Investigation again.",
+        " retention.keep is true. A legal hold prevents it. Unset: it is not deleted. If Flux, Argo CD or Helm has applied the"
+        " Investigation, only its artifacts are removed: a deleted one would be created and captured again.",
     )
     timeout: Duration = Field(
         "10m",

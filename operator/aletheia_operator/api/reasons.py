@@ -137,7 +137,12 @@ class ConditionReason(Reason):
 
     PENDING = "Pending", "The operator has seen the Investigation and has not started it yet."
     SUSPENDED = "Suspended", "spec.suspend is true. Set it to false to start."
-    QUEUED = "Queued", "Other Investigations run. This one starts when a place is free."
+    QUEUED = "Queued", "Other Investigations run. This one starts when a place is free. The message has its place in the queue."
+    QUEUE_FULL = (
+        "QueueFull",
+        "Too many Investigations of this namespace wait already (chart value maxNamespaceQueued). This one is taken up when the"
+        " queue has room, the oldest first.",
+    )
     RUNNING = "Running", "The capture runs."
     COMPLETED = "Completed", "All requested data is captured."
     PARTIALLY_COMPLETED = "PartiallyCompleted", "Captured with gaps. status.gaps says what is missing and why."

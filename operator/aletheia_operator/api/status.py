@@ -117,6 +117,16 @@ class InvestigationStatus(Model):
     operator_time: AwareDatetime | None = Field(
         None, description="Last heartbeat of that operator. If it stops, another operator takes over."
     )
+    creator_checked: bool | None = Field(
+        None,
+        description="True: an operator has found that the creator may read what the Investigation asks for. It is captured even"
+        " if an upgrade replaces the admission policy while it waits.",
+    )
+    suspended_under: str | None = Field(
+        None,
+        description="The admission policy that stood while the Investigation was suspended, by the uids of policy and binding."
+        " It checks who ends the suspension, so the Investigation is captured even if it is older than this policy.",
+    )
     conditions: list[Condition] | None = Field(
         None,
         description="Conditions: Ready, Reconciling and Stalled (as kstatus defines them), and Succeeded.",

@@ -9,7 +9,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import METADATA_ONLY_OBJECT, Kubernetes
-from aletheia_operator.session import Manifest, SessionLayout
+from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.volume import Volume, bind_volume, open_volume, rebind_volume
 
 log = logging.getLogger(__name__)
@@ -31,14 +31,17 @@ class Cluster:
     unknown: str | None = None
     """Why the state could not be read. None: it was read."""
 
-    def doubt(self, manifest: Manifest) -> str | None:
-        """Return why the session's Investigation may be gone although nobody deleted it; None if nothing suggests that."""
-        if self.defined_at is None or self.defined_at > manifest.start_time:
+    def doubt(self, seen_at: datetime) -> str | None:
+        """Return why a session's Investigation may be gone although nobody deleted it; None if nothing suggests that.
+
+        `seen_at`: when the Investigation is known to have existed.
+        """
+        if self.defined_at is None or self.defined_at > seen_at:
             return NO_DEFINITION
         return ANOTHER_CLUSTER if self.volume.cluster not in (None, self.uid) else None
 
 
-async def look_at(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
+async def read_cluster(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
     """Read the cluster's state. If that fails, `unknown` says why. Raises OSError if the volume cannot be read."""
     volume = await asyncio.to_thread(open_volume, layout)
     try:
@@ -52,7 +55,7 @@ async def look_at(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
     return Cluster(uid, volume, defined_at)
 
 
-async def move_in(cluster: Cluster, layout: SessionLayout) -> None:
+async def record_cluster(cluster: Cluster, layout: SessionLayout) -> None:
     """Record this cluster as the volume's. Call it after the sessions of another cluster are spared."""
     if cluster.uid is not None and cluster.volume.cluster != cluster.uid:
         await asyncio.to_thread(rebind_volume, layout, cluster.uid)

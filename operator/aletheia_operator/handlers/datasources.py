@@ -17,7 +17,7 @@ from aletheia_operator.api.reasons import ConditionReason, Reason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.s3 import Bucket
-from aletheia_operator.datasources.finder import endpoint_of, parse_spec
+from aletheia_operator.datasources.finder import endpoint_of, parse_spec, reached
 from aletheia_operator.datasources.secrets import Secrets
 from aletheia_operator.fetchers import RemoteFetcher
 from aletheia_operator.handlers.status import condition
@@ -27,6 +27,7 @@ from aletheia_operator.text.timestamps import format_time
 
 LOOK_INTERVAL_SECONDS = 10
 CHECK_INTERVAL = timedelta(minutes=5)
+RETRY_INTERVAL = timedelta(seconds=30)  # of one that could not be used: its Secret may come later than it
 CHECK_TIMEOUT_SECONDS = 10  # a check that hangs must not delay the others
 MAX_VERSION = 100
 MAX_ERROR = 600
@@ -69,7 +70,8 @@ def is_due(item: Item, now: datetime) -> bool:
     status = item.get("status") or {}
     if status.get("observedGeneration") != item["metadata"]["generation"] or not status.get("lastCheck"):
         return True
-    return now - datetime.fromisoformat(status["lastCheck"]) >= CHECK_INTERVAL
+    interval = CHECK_INTERVAL if status.get("lastError") is None else RETRY_INTERVAL
+    return now - datetime.fromisoformat(status["lastCheck"]) >= interval
 
 
 async def check(item: Item, tools: Tools) -> None:
@@ -84,7 +86,8 @@ async def check(item: Item, tools: Tools) -> None:
         secrets = Secrets(tools.kubernetes, tools.operator_namespace, name)
         endpoint = await endpoint_of(name, spec, secrets, tools.operator_namespace or "")  # some servers need a tenant
         timeout_seconds = min(endpoint.timeout_seconds, CHECK_TIMEOUT_SECONDS)
-        endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds, ca_bundle=tools.ca_bundle)
+        endpoint = replace(endpoint, namespace="", timeout_seconds=timeout_seconds)
+        endpoint = reached(endpoint, tools.ca_bundle, tools.proxy)
         reported = await _probe(spec, endpoint, tools)
         version = endpoint.quoter(reported or "", MAX_VERSION) or None
     except SourceError as e:

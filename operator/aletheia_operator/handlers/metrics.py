@@ -4,6 +4,7 @@ The format is Prometheus' text format or OpenMetrics, as the scraper asks.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -36,15 +37,24 @@ class State(Collector):
     layout: SessionLayout
     volume_bytes: int | None
     unnoticed: Callable[[], int]
+    leads: Callable[[], bool] = lambda: True
+    job_slots: FairSlots | None = None
+    """Slots of captures in Jobs. None: there are no Jobs."""
 
     def collect(self) -> Iterable[Metric]:
-        yield _by_namespace("aletheia_captures_running", "Investigations that are captured now.", self.slots.taken())
-        yield _by_namespace("aletheia_captures_queued", "Investigations that wait for a slot.", self.slots.waiting())
+        in_process, waiting = "Investigations that are captured now, in this process.", Counter(self.slots.waiting())
+        yield _by_namespace("aletheia_captures_running", in_process, self.slots.taken())
+        if self.job_slots is not None:
+            yield _by_namespace("aletheia_captures_in_jobs", "Investigations that Jobs capture.", self.job_slots.taken())
+            waiting.update(self.job_slots.waiting())
+        yield _by_namespace("aletheia_captures_queued", "Investigations that wait for a slot.", waiting)
         longest = self.loop.longest
         seconds = longest.seconds if longest is not None else 0.0
         yield GaugeMetricFamily("aletheia_event_loop_longest_pause_seconds", "Longest pause of the event loop.", seconds)
         unnoticed = "Investigations that exist, and that the watch did not show: the operator restarts."
         yield GaugeMetricFamily("aletheia_investigations_unnoticed", unnoticed, self.unnoticed())
+        leads = "1: this process captures. 0: it is on standby, and another one captures."
+        yield GaugeMetricFamily("aletheia_leads", leads, float(self.leads()))
         yield from self._volume()
         build = GaugeMetricFamily("aletheia_build_info", "The operator's version.", labels=["version"])
         build.add_metric([__version__], 1)

@@ -1,12 +1,13 @@
 """The operator process: kopf's settings, the handlers and the probe."""
 
 import asyncio
+import gc
 import logging
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import kopf
 
@@ -15,45 +16,45 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import kubernetes
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.fair_slots import FairSlots
-from aletheia_operator.clients.http import Http
+from aletheia_operator.clients.kill_timer import end_process_after
 from aletheia_operator.clients.kubelet import Kubelets
-from aletheia_operator.fetchers import with_templates
-from aletheia_operator.findings import read_rules
-from aletheia_operator.handlers import datasources
+from aletheia_operator.clients.lease import Lease, LeaseTimes
+from aletheia_operator.clients.pace import Pace
+from aletheia_operator.handlers import datasources, loops
 from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.handlers.events import Events
+from aletheia_operator.handlers.fence import fence_name
 from aletheia_operator.handlers.identity import OperatorIdentity
+from aletheia_operator.handlers.jobs import Jobs
+from aletheia_operator.handlers.kopf_settings import NoMemories, configure
+from aletheia_operator.handlers.leadership import Leadership
 from aletheia_operator.handlers.metrics import MetricsServer, State, serve
+from aletheia_operator.handlers.placing import JobRunner
 from aletheia_operator.handlers.run import Shared
+from aletheia_operator.handlers.setup import Setup, WrongSetting, read_flag, use_threads
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.handlers.trust import Trust
-from aletheia_operator.investigate import Budget, Tools
-from aletheia_operator.investigate.redaction import check_settings
-from aletheia_operator.metrics import SWEEPS
+from aletheia_operator.investigate import Tools
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.settings import Process, Settings
-from aletheia_operator.text.log_records import make_inert
+from aletheia_operator.text.log_records import JsonFormatter, make_inert
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-V = TypeVar("V")
-
 RESOURCE = (GROUP, VERSION, "investigations")
-LOOK_INTERVAL_SECONDS = 30
-LIST_PAGE = 25  # resources that kopf parses at once, on the event loop: each may have 1.5 MB
-IO_THREADS = 64  # a source that hangs holds a thread until its timeout; saving must not wait for it
 
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    log_as(settings.process)
+    configure_logging(settings.process)
     if settings.scope.kubeconfig is not None:
         os.environ["KUBECONFIG"] = str(settings.scope.kubeconfig)  # the only way to name one to kopf
-    namespaces = settings.scope.namespaces
+    namespaces, handlers = settings.scope.namespaces, registry(settings)
+    exempt_from_collections()
     kopf.run(
-        registry=registry(settings),
+        registry=handlers,
+        memories=NoMemories(),
         standalone=True,
         identity=cast("Any", "aletheia-operator"),  # kopf would look up the user's name: a container's uid has none
         clusterwide=not namespaces,
@@ -62,7 +63,16 @@ def run(settings: Settings) -> None:
     )
 
 
-def log_as(process: Process) -> None:
+def exempt_from_collections() -> None:
+    """Let garbage collections leave out what exists now, for example modules: each one pauses the event loop.
+
+    Call it only for what lives as long as the process: the garbage that it becomes later may never be collected.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def configure_logging(process: Process) -> None:
     """Set the format and the least level of the log."""
     kopf.configure(
         debug=process.log_level == "debug",
@@ -70,7 +80,10 @@ def log_as(process: Process) -> None:
         log_format=kopf.LogFormat.JSON if process.log_format == "json" else kopf.LogFormat.FULL,
     )
     make_inert(logging.getLogger())
-    for chatty in ("kopf.objects", "kopf.activities", "aiohttp.access"):  # a line for every event and every probe
+    for handler in logging.getLogger().handlers:
+        if process.log_format == "json" and type(handler).__module__.startswith("kopf."):
+            handler.setFormatter(JsonFormatter())
+    for chatty in ("kopf", "aiohttp.access"):  # lines about its start, every event and every probe
         logging.getLogger(chatty).setLevel(logging.DEBUG if process.log_level == "debug" else logging.WARNING)
 
 
@@ -82,23 +95,19 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
     kopf.on.startup(registry=registry)(handlers.start)
     kopf.on.cleanup(registry=registry)(handlers.stop)
     kopf.on.probe(registry=registry, id="unnoticed")(handlers.probe)
+    if settings.leader_election.lease is not None:
+        kopf.on.probe(registry=registry, id="leader")(handlers.leader)
     kopf.on.event(*RESOURCE, registry=registry, id="observe")(handlers.observe)
     return registry
 
 
-class Threads(ThreadPoolExecutor):
-    """Threads that are not awaited at the end: those that save were awaited before, others wait for sources that hang."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        super().shutdown(wait=False, cancel_futures=True)
-
-
-def _read(flag: str, read: Callable[[V], T], value: V) -> T:
-    """Read the file of a flag, or check its value. Raises PermanentError, with the flag, if that fails."""
+@contextmanager
+def _permanent(kind: type[Exception]) -> Iterator[None]:
+    """Raise exceptions of this kind as PermanentError: kopf retries others."""
     try:
-        return read(value)
-    except (OSError, ValueError) as e:
-        raise kopf.PermanentError(f"{flag}: {e}") from e
+        yield
+    except kind as e:
+        raise kopf.PermanentError(str(e)) from e
 
 
 class _Handlers:
@@ -109,40 +118,24 @@ class _Handlers:
         self._loop_watch = LoopWatch()
         self._kubelets: Kubelets | None = None
         self._metrics: MetricsServer | None = None
+        self._leadership = Leadership(None, settings.process.listen)
+        self._leading: asyncio.Task[None] | None = None
+        self._clients: list[kubernetes.Kubernetes] = []
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         self._loop_watch.start()
-        fetchers = _read("--metric-templates", with_templates, self.settings.metric_templates)
-        finding_rules = _read("--finding-rules", read_rules, self.settings.finding_rules)
-        _read("--redaction-rule", check_settings, self.settings.redaction)
-        asyncio.get_running_loop().set_default_executor(Threads(IO_THREADS, thread_name_prefix="io"))
-        try:
-            self._kubernetes = await kubernetes.connect(self.settings.scope.kubeconfig)
-        except Exception as e:
-            raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
+        with _permanent(WrongSetting):
+            setup = Setup.of(self.settings)
+        use_threads()
+        self._kubernetes = await self._connect(setup.api_pace)
         self._trust = Trust(self._kubernetes, self.settings.rights)
         await self._served()
-        if self.settings.node_logs.enabled:
-            self._kubelets = Kubelets(self._kubernetes, self.settings.node_logs.certificate_authority)
-        tools = Tools(
-            layout=SessionLayout(self.settings.session_root),
-            kubernetes=self._kubernetes,
-            http=Http(),
-            fetchers=fetchers,
-            default_service_account=self.settings.rights.default_service_account,
-            kubelets=self._kubelets,
-            redaction=self.settings.redaction,
-            max_fetches=self.settings.limits.max_fetches,
-            max_artifact_bytes=self.settings.limits.max_artifact_bytes,
-            budget=self._budget(),
-            operator_namespace=self.settings.scope.operator_namespace,
-            ca_bundle=self.settings.ca_bundle,
-            finding_rules=finding_rules,
-        )
+        self._kubelets = setup.kubelets(self._kubernetes)
+        tools = setup.tools(self._kubernetes, self._kubelets)
         await self._trust.wait_for_policy(tools.now())
         self.events = Events(self._kubernetes, tools.now)
-        self.supervisor = Supervisor(self._shared(tools))
+        self.supervisor = Supervisor(await self._shared(tools))
         self.sweeper = Sweeper(
             tools.layout,
             self._kubernetes,
@@ -151,20 +144,70 @@ class _Handlers:
             self.settings.scope.namespaces,
             self.settings.retention,
             self.settings.volume,
+            setup.index,
         )
+        self._leadership = Leadership(await self._lease(), self.settings.process.listen)
         self._serve_metrics(tools.layout)
-        loops = [self._look(), self._beat(), self._sweep(), datasources.watch(tools)]
         if self.settings.artifacts_api.certificates is not None:
-            loops.append(self._keep_artifacts_api(tools))
-        self._watching = [asyncio.create_task(loop) for loop in loops]
+            self._watching.append(asyncio.create_task(self._keep_artifacts_api(tools)))
+        await self._lead()
+        works = [
+            loops.look(self.supervisor, self.settings.scope.namespaces),
+            loops.beat(self.supervisor),
+            loops.sweep(self.sweeper, self.settings.retention.sweep_seconds, self._leadership),
+            datasources.watch(tools),
+        ]
+        if (runner := self.supervisor.shared.runner) is not None:
+            await runner.reserve()
+            works.append(loops.remove_old_leases(runner.jobs, tools.now))
+        self._watching += [asyncio.create_task(work) for work in works]
+        exempt_from_collections()
+
+    async def _connect(self, pace: Pace | None = None) -> kubernetes.Kubernetes:
+        """Return a client with its own connections. Raises PermanentError."""
+        try:
+            client = await kubernetes.connect(self.settings.scope.kubeconfig, pace)
+        except Exception as e:
+            raise kopf.PermanentError(f"no access to the Kubernetes API: {e}") from e
+        self._clients.append(client)
+        return client
+
+    async def _lease(self) -> Lease | None:
+        """Return the leader's Lease, which has its own connections: captures may use all others. None without election.
+
+        Raises PermanentError.
+        """
+        namespace, election = self.settings.scope.operator_namespace, self.settings.leader_election
+        if election.lease is None:
+            return None
+        if namespace is None:
+            raise kopf.PermanentError("--lease needs --operator-namespace")
+        times = LeaseTimes(election.lease_seconds)
+        return Lease(await self._connect(), namespace, election.lease, times, end_process_after)
+
+    async def _lead(self) -> None:
+        """Wait until this process leads. Raises PermanentError if it never can, or cannot serve /healthz meanwhile."""
+        try:
+            await self._leadership.win()
+        except (OSError, ValueError) as e:
+            raise kopf.PermanentError(f"no leader election with --listen={self.settings.process.listen}: {e}") from e
+        except SourceError as e:
+            raise kopf.PermanentError(f"--lease: {e.message}") from e
+        except asyncio.CancelledError:
+            await self.stop()  # kopf stops only what has started
+            raise
+        self._leading = asyncio.create_task(self._leadership.keep(self.supervisor.close))
 
     def _serve_metrics(self, layout: SessionLayout) -> None:
         """Serve /metrics if asked. Raises PermanentError if its address or files cannot be used."""
         if self.settings.metrics.address is None:
             return
-        slots, volume_bytes = self.supervisor.shared.slots, self.settings.volume.volume_bytes
-        state = State(slots, self._loop_watch, layout, volume_bytes, lambda: len(self.supervisor.unnoticed))
-        self._metrics = _read("--metrics-listen", partial(serve, state=state), self.settings.metrics)
+        shared, volume_bytes = self.supervisor.shared, self.settings.volume.volume_bytes
+        slots, jobs = (shared.slots, None) if shared.runner is None else (shared.runner.inline_slots, shared.runner.job_slots)
+        leads, unnoticed = (lambda: self._leadership.leads), (lambda: len(self.supervisor.unnoticed))
+        state = State(slots, self._loop_watch, layout, volume_bytes, unnoticed, leads, jobs)
+        with _permanent(WrongSetting):
+            self._metrics = read_flag("--metrics-listen", partial(serve, state=state), self.settings.metrics)
 
     async def _keep_artifacts_api(self, tools: Tools) -> None:
         from aletheia_operator.handlers.artifacts_api import ArtifactsApiKeeper  # imported late: it takes memory
@@ -172,21 +215,37 @@ class _Handlers:
         namespace = self.settings.scope.operator_namespace
         await ArtifactsApiKeeper(self._kubernetes, self.settings.artifacts_api, namespace, tools.now).watch()
 
-    def _budget(self) -> Budget:
-        limits, volume = self.settings.limits, self.settings.volume
-        share = 0 if len(self.settings.scope.namespaces) == 1 else volume.namespace_share
-        return Budget(limits.max_session_bytes, limits.max_namespace_bytes, share, volume.volume_bytes)
-
-    def _shared(self, tools: Tools) -> Shared:
+    async def _shared(self, tools: Tools) -> Shared:
         limits = self.settings.limits
+        slots = FairSlots(limits.max_investigations, limits.namespace_investigations, dict(limits.namespace_weights))
+        runner = await self._runner(slots)
         return Shared(
             tools=tools,
             emit=self.events.emit,
-            slots=FairSlots(limits.max_investigations, limits.namespace_investigations),
+            slots=slots if runner is None else runner.first_slots,
+            runner=runner,
             trust=self._trust,
             identity=OperatorIdentity(tools.layout, self.settings.scope.identity),
             max_timeout_seconds=limits.max_timeout_seconds,
+            max_queued=limits.max_namespace_queued,
             log_text=self.settings.privacy.log_text_in_status,
+        )
+
+    async def _runner(self, inline_slots: FairSlots) -> JobRunner | None:
+        """Return what lets captures run in Jobs; None if all run in this process. Raises PermanentError."""
+        settings, namespace = self.settings.runner, self.settings.scope.operator_namespace
+        if settings.mode == "inline":
+            return None
+        if namespace is None or settings.job_template is None:
+            raise kopf.PermanentError("--runner-mode needs --operator-namespace and --job-template")
+        leases, times = await self._connect(), LeaseTimes(self.settings.leader_election.lease_seconds)
+        weights = dict(self.settings.limits.namespace_weights)
+        return JobRunner(
+            settings=settings,
+            jobs=Jobs(self._kubernetes, namespace, settings.job_template),
+            job_slots=FairSlots(settings.max_jobs, settings.namespace_jobs, weights),
+            inline_slots=inline_slots,
+            lease=lambda uid: Lease(leases, namespace, fence_name(uid), times),
         )
 
     async def _served(self) -> None:
@@ -206,14 +265,19 @@ class _Handlers:
         self._loop_watch.stop()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
-        if self._watching:
-            for task in self._watching:
-                task.cancel()
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        if hasattr(self, "supervisor"):
             await self.supervisor.close()
             await self.events.close()
             if self._kubelets is not None:
                 await self._kubelets.close()
-            await self._kubernetes.close()
+        if self._leading is not None:
+            self._leading.cancel()
+            await self._leadership.resign()
+        for client in self._clients:
+            await client.close()
 
     def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:
         if self.settings.scope.kubeconfig is None:
@@ -223,7 +287,12 @@ class _Handlers:
     async def observe(self, event: kopf.RawEvent, **_: Any) -> None:
         """Pass on the current resource. For this kind of handler, kopf stores no state on the resource."""
         body = cast("dict[str, Any]", event["object"])
-        if event["type"] != "DELETED":
+        body["metadata"].pop("managedFields", None)  # half of the resource's memory, which is kept while it waits and runs
+        with self._leadership.changing_the_volume():
+            await self._observe(event["type"], body)
+
+    async def _observe(self, kind: str | None, body: dict[str, Any]) -> None:
+        if kind != "DELETED":
             self.supervisor.observe(body)
             await self.sweeper.observe(body)
             return
@@ -238,60 +307,6 @@ class _Handlers:
             raise kopf.PermanentError(f"the watch is stale: {', '.join(self.supervisor.unnoticed[:5])} went unnoticed")
         return 0
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.retention.sweep_seconds)
-            swept = False
-            try:
-                await self.sweeper.sweep()
-                swept = True
-            except SourceError as e:
-                log.warning("no session is swept: Investigations cannot be listed: %s", e.message)
-            except OSError as e:
-                log.warning("no session is swept: %s", e)
-            except Exception:
-                log.exception("a sweep failed")
-            SWEEPS.labels("done" if swept else "failed").inc()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
-            try:
-                await self.supervisor.beat()
-            except Exception:  # others would take the captures over
-                log.exception("saying that captures go on failed")
-
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
-            try:
-                await self.supervisor.write_again()
-                await self.supervisor.look_for_unnoticed(self.settings.scope.namespaces)
-            except SourceError as e:
-                log.warning("Investigations cannot be listed: %s", e.message)
-            except Exception:  # the probe depends on this look
-                log.exception("looking for overlooked Investigations failed")
-
-
-class NoState(kopf.DiffBaseStorage):
-    """Stores nothing of resources, so that kopf does not copy them at each event, which is slow for large ones."""
-
-    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
-        return cast("kopf.BodyEssence", {})
-
-    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        pass
-
-
-def configure(settings: kopf.OperatorSettings) -> None:
-    """Set kopf up to only watch: it writes nothing, and leaves no finalizer that would hang while the operator is down."""
-    settings.networking.connect_timeout = 10
-    settings.networking.request_timeout = 60
-    settings.watching.inactivity_timeout = 70
-    settings.watching.chunk_size = LIST_PAGE
-    settings.scanning.disabled = True  # the resource's definition comes with the operator; watching for it needs more rights
-    settings.posting.loggers = False
-    settings.persistence.diffbase_storage = NoState()
+    async def leader(self, **_: Any) -> str:
+        """Return which process holds the Lease: /healthz shows it."""
+        return self._leadership.leader

@@ -13,11 +13,16 @@ from aletheia_operator.session.retention_record import RetentionRecord, legal_ho
 from aletheia_operator.session.volume import Volume
 from aletheia_operator.settings import Retention, VolumeShares
 
+MANAGED_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
+MANAGED_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
+ARGOCD_HOOK = "argocd.argoproj.io/hook"
+"""Marks of Flux, Argo CD and Helm on what they apply, and of Argo CD on what it creates once and does not create again."""
+
 MIN_MASS_DELETION = 10
 """Least number of Investigations with sessions that is suspicious if they disappear at once."""
 
 
-class Fate(Enum):
+class Decision(Enum):
     """What happens to a session."""
 
     KEEP = "it stays"
@@ -27,7 +32,7 @@ class Fate(Enum):
     REMOVE = "remove it with all its files"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resource:
     """The fields of an Investigation that retention needs: thousands are in memory during a sweep."""
 
@@ -37,7 +42,9 @@ class Resource:
     generation: int
     keep: bool
     artifacts_seconds: int | None
+    """Seconds until the artifacts expire; the time to live too, if a tool would create the deleted Investigation again."""
     ttl_seconds: int | None
+    """Seconds until the Investigation is deleted; None if a tool would create it again."""
     legal_hold: str | None
     phase: str | None
     completion_time: str | None
@@ -47,20 +54,29 @@ class Resource:
     manifest_sha256: str | None = None
     operator: str | None = None
     """Identity of the operator that captured it; None if no operator has marked it."""
+    created_again: bool = False
+    """Whether a tool would create the deleted Investigation again."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Resource":
         """Return the needed fields of a full Investigation."""
         metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
         retention = spec.get("retention") or {}
+        keep, artifacts_seconds = bool(retention.get("keep")), retention.get("artifactsSeconds")
+        ttl_seconds = spec.get("ttlSecondsAfterFinished")
+        created_again = is_created_again(metadata)
+        if ttl_seconds is not None and created_again:
+            if not keep:
+                artifacts_seconds = ttl_seconds if artifacts_seconds is None else min(ttl_seconds, artifacts_seconds)
+            ttl_seconds = None
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             generation=metadata.get("generation", 1),
-            keep=bool(retention.get("keep")),
-            artifacts_seconds=retention.get("artifactsSeconds"),
-            ttl_seconds=spec.get("ttlSecondsAfterFinished"),
+            keep=keep,
+            artifacts_seconds=artifacts_seconds,
+            ttl_seconds=ttl_seconds,
             legal_hold=legal_hold_of(metadata),
             phase=status.get("phase"),
             completion_time=status.get("completionTime"),
@@ -68,6 +84,7 @@ class Resource:
             session_id=(status.get("session") or {}).get("id"),
             manifest_sha256=(status.get("session") or {}).get("manifestSha256"),
             operator=status.get("operator"),
+            created_again=created_again,
         )
 
     def record_changes(self) -> dict[str, Any]:
@@ -75,42 +92,70 @@ class Resource:
         return {"keep": self.keep, "legal_hold": self.legal_hold, "orphaned_since": None, "spared": None}
 
 
+def is_created_again(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a tool would create the object again after a deletion, so that it would be captured again."""
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if ARGOCD_HOOK in annotations:
+        return False
+    return any(name in labels for name in MANAGED_LABELS) or any(name in annotations for name in MANAGED_ANNOTATIONS)
+
+
 @dataclass(frozen=True)
-class Session:
+class SessionState:
     """A session of the volume, with its Investigation."""
 
     manifest: Manifest
     record: RetentionRecord
     resource: Resource | None
-    """The Investigation. None: it is not listed."""
-    seen_to_go: bool = False
+    """The Investigation that it belongs to (`owners`). None: it is not listed."""
+    deletion_observed: bool = False
     """Whether the watch has shown the Investigation's deletion."""
     manifest_sha256: str = ""
     """SHA-256 of manifest.json, in hex; empty if it was not read."""
 
+    @property
+    def owner_uid(self) -> str:
+        """Uid of the Investigation that the session is recorded to belong to."""
+        return self.record.adopted_by or self.manifest.investigation.uid
 
-def fate_of(session: Session, now: datetime, retention: Retention, doubt: str | None = None) -> Fate:
+    @property
+    def must_be_adopted(self) -> bool:
+        """Whether the Investigation was restored with a new uid, and that is not recorded yet."""
+        return self.resource is not None and not self.record.imported and self.resource.uid != self.owner_uid
+
+
+def decision_for(session: SessionState, now: datetime, retention: Retention, doubt: str | None = None) -> Decision:
     """Decide what happens to a session.
 
     `doubt`: why a missing Investigation may not have been deleted on purpose; None if there is no reason to assume that.
     """
     manifest, record = session.manifest, session.record
     if record.imported:
-        return Fate.KEEP
+        return Decision.KEEP
     if session.resource is not None:
-        return Fate.EXPIRE if _is_due(session.resource, manifest, record, now) else Fate.KEEP
+        return Decision.EXPIRE if _is_due(session.resource, manifest, record, now) else Decision.KEEP
     if record.orphaned_since is None:
-        return Fate.ORPHAN
+        return Decision.ORPHAN
     if record.outlives_investigation:
-        return Fate.KEEP
+        return Decision.KEEP
     if doubt is not None:
-        return Fate.SPARE
+        return Decision.SPARE
     grace = timedelta(seconds=retention.orphan_grace_seconds)
-    return Fate.REMOVE if session.seen_to_go or now - record.orphaned_since >= grace else Fate.KEEP
+    return Decision.REMOVE if session.deletion_observed or now - record.orphaned_since >= grace else Decision.KEEP
 
 
-def is_abandoned(session: Session, doubt: str | None = None) -> bool:
-    """Return whether the manifest says that the capture runs, but no process will resume it. `doubt`: see `fate_of`."""
+def is_settled(session: SessionState, now: datetime, retention: Retention, volume: Volume) -> bool:
+    """Return whether there is nothing to do for a session. False without an Investigation."""
+    resource, record = session.resource, session.record
+    if resource is None or session.must_be_adopted or is_abandoned(session) or has_outdated_digest(session, volume):
+        return False
+    if not record.imported and record.model_copy(update=resource.record_changes()) != record:
+        return False
+    return decision_for(session, now, retention) is Decision.KEEP
+
+
+def is_abandoned(session: SessionState, doubt: str | None = None) -> bool:
+    """Return whether the manifest says that the capture runs, but no process will resume it. `doubt`: see `decision_for`."""
     if session.manifest.finished or session.record.imported:
         return False
     if session.resource is None:
@@ -123,7 +168,7 @@ def is_of_another(resource: Resource, volume: Volume) -> bool:
     return resource.operator is not None and resource.operator not in (volume.id, *volume.operators)
 
 
-def is_told_wrongly(session: Session, volume: Volume) -> bool:
+def has_outdated_digest(session: SessionState, volume: Volume) -> bool:
     """Return whether the digest in the status differs from that of the manifest, which expiry and resealing change.
 
     False if another operator captured the Investigation: its session has the same id, on another volume.
@@ -152,18 +197,44 @@ def _is_due(resource: Resource, manifest: Manifest, record: RetentionRecord, now
     return ended + timedelta(seconds=seconds) <= now
 
 
-def have_vanished(gone: int, all_sessions: int) -> bool:
+def is_mass_deletion(gone: int, all_sessions: int) -> bool:
     """Return whether suspiciously many Investigations with sessions disappeared at once."""
     return gone >= MIN_MASS_DELETION and 2 * gone > all_sessions
 
 
 def is_to_be_deleted(resource: Resource, now: datetime) -> bool:
     """Return whether the Investigation itself is to be deleted (spec.ttlSecondsAfterFinished)."""
-    if resource.ttl_seconds is None or resource.legal_hold is not None or resource.phase not in TERMINAL_PHASES:
+    return resource.ttl_seconds is not None and _has_ended_for(resource, resource.ttl_seconds, now)
+
+
+def _has_ended_for(resource: Resource, seconds: int, now: datetime) -> bool:
+    """Return whether an Investigation without a hold ended at least so long ago."""
+    if resource.legal_hold is not None or resource.phase not in TERMINAL_PHASES or resource.completion_time is None:
         return False
-    if resource.completion_time is None:
-        return False
-    return datetime.fromisoformat(resource.completion_time) + timedelta(seconds=resource.ttl_seconds) <= now
+    return datetime.fromisoformat(resource.completion_time) + timedelta(seconds=seconds) <= now
+
+
+def over_history(resources: Iterable[Resource], retention: Retention, now: datetime) -> list[Resource]:
+    """Return the finished Investigations above the history limit of their namespace, the oldest first.
+
+    Those on hold, that a tool would create again, or that ended within the grace count and stay.
+    """
+    if retention.history_limit is None:
+        return []
+    finished: dict[str, list[Resource]] = {}
+    for resource in resources:
+        if resource.phase in TERMINAL_PHASES and resource.completion_time is not None:
+            finished.setdefault(resource.namespace, []).append(resource)
+    found = []
+    for listed in finished.values():
+        listed.sort(key=lambda resource: (resource.completion_time or "", resource.name))
+        able = [
+            resource
+            for resource in listed
+            if not resource.created_again and _has_ended_for(resource, retention.grace_seconds, now)
+        ]
+        found += able[: max(0, len(listed) - retention.history_limit)]
+    return sorted(found, key=lambda resource: resource.completion_time or "")
 
 
 def caps_of(retention: Retention, shares: VolumeShares, volume_bytes: int | None) -> Retention:
@@ -176,7 +247,7 @@ def caps_of(retention: Retention, shares: VolumeShares, volume_bytes: int | None
     return replace(retention, total_bytes=volume_bytes * shares.total_share // 100)
 
 
-def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) -> list[Manifest]:
+def over_caps(sessions: Iterable[SessionState], retention: Retention, now: datetime) -> list[Manifest]:
     """Return the sessions to expire so that the caps hold, if they can.
 
     All data counts, also of sessions that are kept, on hold, or still written. Only finished sessions without a hold expire,
@@ -188,9 +259,9 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
     for session in kept:
         sizes[_namespace(session)] += session.manifest.size_bytes
     candidates = sorted(
-        (session for session in kept if _may_go(session, retention, now)), key=_age, reverse=True
+        (session for session in kept if _may_expire(session, retention, now)), key=_age, reverse=True
     )  # the oldest at the end
-    waiting: dict[str, list[Session]] = {}
+    waiting: dict[str, list[SessionState]] = {}
     for session in candidates:
         waiting.setdefault(_namespace(session), []).append(session)
     gone: list[Manifest] = []
@@ -214,19 +285,24 @@ def over_caps(sessions: Iterable[Session], retention: Retention, now: datetime) 
     return gone
 
 
-def exceeded_caps(sessions: Collection[Session], gone: Collection[Manifest], retention: Retention) -> bool:
+def exceeded_caps(sessions: Collection[SessionState], gone: Collection[Manifest], retention: Retention) -> bool:
     """Return whether a cap is exceeded by sessions that may not expire: they are kept, on hold, or within the grace."""
     ids = {session.session_id for session in gone}
     sizes = Counter[str]()
     for session in sessions:
         if session.manifest.expiration_time is None and session.manifest.session_id not in ids:
             sizes[_namespace(session)] += session.manifest.size_bytes
+    return exceed_caps(sizes, retention)
+
+
+def exceed_caps(sizes: Counter[str], retention: Retention) -> bool:
+    """Return whether artifacts exceed a cap. `sizes`: bytes by namespace."""
     over_total = retention.total_bytes is not None and sizes.total() > retention.total_bytes
     over_one = retention.namespace_bytes is not None and any(size > retention.namespace_bytes for size in sizes.values())
     return over_total or over_one
 
 
-def _may_go(session: Session, retention: Retention, now: datetime) -> bool:
+def _may_expire(session: SessionState, retention: Retention, now: datetime) -> bool:
     ended = session.manifest.completion_time
     if ended is None or now - ended < timedelta(seconds=retention.grace_seconds):
         return False
@@ -234,9 +310,9 @@ def _may_go(session: Session, retention: Retention, now: datetime) -> bool:
     return not is_protected and not session.record.outlives_investigation
 
 
-def _namespace(session: Session) -> str:
+def _namespace(session: SessionState) -> str:
     return session.manifest.investigation.namespace
 
 
-def _age(session: Session) -> tuple[datetime, str]:
+def _age(session: SessionState) -> tuple[datetime, str]:
     return session.manifest.completion_time or session.manifest.start_time, session.manifest.session_id

@@ -1,11 +1,12 @@
-"""Runs one Investigation in this process: waits for a slot, claims and captures it, and writes its last status."""
+"""Runs one Investigation: waits for a slot, claims and captures it, here or in a Job, and writes its last status."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from aletheia_operator import metrics
@@ -13,14 +14,19 @@ from aletheia_operator.api import InvestigationSpec, parse_duration
 from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError, retry_delays
 from aletheia_operator.clients.fair_slots import FairSlots, Release
+from aletheia_operator.handlers.fence import FenceLost, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.marks import Mark
-from aletheia_operator.handlers.progress import following
+from aletheia_operator.handlers.placing import GoesOnInJob, JobRunner, Placing
+from aletheia_operator.handlers.progress import announcing, following
 from aletheia_operator.handlers.status import describe, without_words
-from aletheia_operator.handlers.status_writer import CONTESTED, PROGRESS_SECONDS, Claim, StatusWriter, Written
-from aletheia_operator.handlers.trust import Trust
+from aletheia_operator.handlers.status_writer import CONTESTED, Claim, StatusWriter, WriteResult
+from aletheia_operator.handlers.trust import CREATOR_CHECKED, SUSPENDED_UNDER, CreatorCheck, Trust
+from aletheia_operator.handlers.urgency import why_urgent
 from aletheia_operator.investigate import Order, Snapshot, Tools, investigate
 from aletheia_operator.session import InvestigationReference, SessionBusy
+from aletheia_operator.settings import Limits
+from aletheia_operator.text.log_records import fields
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +44,41 @@ class Shared:
     tools: Tools
     emit: Emit
     slots: FairSlots
+    """Slots that Investigations wait for first."""
     trust: Trust
     identity: OperatorIdentity
     max_timeout_seconds: int
+    max_queued: int = Limits.max_namespace_queued
+    """Investigations of one namespace that may wait in `slots`."""
     log_text: bool = True
     """Whether status and Events may quote logs."""
+    runner: JobRunner | None = None
+    """Lets captures run in Jobs. None: all run in this process."""
+
+    def running(self) -> int:
+        """Return how many captures run."""
+        return sum(self.slots.taken().values())
+
+    def shown(self, snapshot: Snapshot) -> Snapshot:
+        """Return what status and Events may show of a snapshot."""
+        return snapshot if self.log_text else without_words(snapshot)
 
 
 class Run:
     """One Investigation from its observation to its end. Raises pydantic.ValidationError if the spec is invalid.
 
-    `expired`: mark of an operator that is gone, which may be overwritten.
+    `expired`: mark of an operator that is gone, which may be overwritten. `queued`: called when it is in the queue, or needs no
+    place there.
     """
 
-    def __init__(self, body: Body, shared: Shared, writer: StatusWriter, expired: Mark | None = None) -> None:
+    def __init__(
+        self,
+        body: Body,
+        shared: Shared,
+        writer: StatusWriter,
+        expired: Mark | None = None,
+        queued: Callable[[], None] = lambda: None,
+    ) -> None:
         metadata = body["metadata"]
         self._body = body
         self._shared = shared
@@ -62,7 +89,13 @@ class Run:
             created=datetime.fromisoformat(metadata["creationTimestamp"]),
             spec=limited(InvestigationSpec.from_json(body["spec"]), shared.max_timeout_seconds),
         )
-        self._suspended = asyncio.Event()
+        self.check = CreatorCheck(shared.trust, body, self.order.seen_at)
+        self._suspended, self._interrupted = asyncio.Event(), asyncio.Event()
+        events = self._suspended, self._interrupted
+        self._placing = Placing(self.order, *events, shared.slots, shared.runner, queued, self._why_urgent, self.check)
+        self._is_announced = self._has_begun = (body.get("status") or {}).get("phase") == "Running"
+        self.is_gone = False
+        """Whether the resource is deleted. Set it before the run is cancelled: its Job is deleted then, too."""
         self._title = f"{metadata['namespace']}/{metadata['name']}"
         self.steer(body)
 
@@ -72,22 +105,25 @@ class Run:
         self.writer.observe(body)
         if spec.get("cancel"):
             self.order.cancelled.set()
-        if spec.get("suspend"):
-            self._suspended.set()
-        else:
-            self._suspended.clear()
+        for event, is_set in (
+            (self._suspended, spec.get("suspend")),
+            (self._interrupted, spec.get("suspend") or self.order.cancelled.is_set()),
+        ):
+            event.set() if is_set else event.clear()
 
-    async def run(self) -> Written | Mark | None:
+    async def run(self) -> WriteResult | Mark | None:
         """Run to the end. Returns the outcome of the last status write; None if the Investigation does not end now.
 
         If another operator captures it, returns that operator's mark.
         """
         retry_seconds = RETRY_SECONDS
+        if self._has_begun:
+            await self._placing.find_job()
         while True:
             with metrics.QUEUE_SECONDS.time():
-                release = await self._place()
+                release = await self._placing.wait(self.writer)
             if release is None:
-                await self.writer.phase("Pending", ConditionReason.SUSPENDED)
+                await suspend(self.writer, self._shared.trust)
                 return None
             try:
                 with metrics.CAPTURE_SECONDS.time():
@@ -95,57 +131,44 @@ class Run:
             finally:
                 release()
             if isinstance(outcome, Snapshot):
-                outcome = self._shown(outcome)
+                outcome = self._shared.shown(outcome)
                 written = await self.writer.snapshot(outcome)
-                log.info("%s: %s, %s", self._title, outcome.manifest.phase, describe(outcome))
-                self._announce(outcome)
+                log_end(self._title, outcome)
+                announce(outcome, partial(self._shared.emit, self._body))
                 count(outcome)
                 return self._report(written)
             if isinstance(outcome, Ending):
                 return self._report(await self._end(outcome))
+            if isinstance(outcome, WriteResult):
+                return outcome
+            if outcome is None:
+                continue
             if outcome is Claim.UNAVAILABLE:
                 await asyncio.sleep(retry_seconds)
                 retry_seconds = min(2 * retry_seconds, MAX_RETRY_SECONDS)
                 continue
             if outcome is Claim.ELSEWHERE:
                 return self.writer.mark
-            return self._report(Written.REFUSED if outcome is Claim.REFUSED else Written.GONE)
+            return self._report(WriteResult.REFUSED if outcome is Claim.REFUSED else WriteResult.GONE)
 
-    def _report(self, written: Written) -> Written:
-        if written is Written.REFUSED:
+    def _report(self, written: WriteResult) -> WriteResult:
+        if written is WriteResult.REFUSED:
             reason = ConditionReason.STATUS_REFUSED
-            log.warning("%s: %s", self._title, reason.text)
+            log.warning("%s: %s", self._title, reason.text, extra=fields(reason=reason.value))
             self._shared.emit(self._body, "Warning", reason.value, reason.text)
         return written
 
-    async def _place(self) -> Release | None:
-        """Wait for a slot. Returns the function that releases it; None if the Investigation is suspended meanwhile."""
-        namespace, slots = self.order.owner.namespace, self._shared.slots
-        if self.order.cancelled.is_set():
-            return _nothing  # only the status has to be written: that needs no slot
-        if not slots.full(namespace):
-            return await slots.acquire(namespace)
-        waiting = asyncio.create_task(slots.acquire(namespace))
-        interruptions = [asyncio.create_task(event.wait()) for event in (self.order.cancelled, self._suspended)]
+    async def _why_urgent(self) -> str | None:
+        """Return why the Investigation should go before others of its namespace; None if it should not, or may not read."""
         try:
-            await self.writer.phase("Queued", ConditionReason.QUEUED, seconds=PROGRESS_SECONDS)
-            await asyncio.wait({waiting, *interruptions}, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                return waiting.result()
-        except BaseException:
-            if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
-                waiting.result()()
-            raise
-        finally:
-            for task in (waiting, *interruptions):
-                task.cancel()
-            await asyncio.gather(waiting, *interruptions, return_exceptions=True)
-        if not waiting.cancelled():  # a slot became free in the same moment
-            waiting.result()()
-        return _nothing if self.order.cancelled.is_set() else None
+            if await self.check.refusal() is not None:
+                return None
+            return await why_urgent(self.order, self._shared.tools)
+        except SourceError:
+            return None
 
-    async def _capture(self, release: Release) -> "Snapshot | Ending | Claim":
-        """Claim and capture. Retries until the session volume can be used or the timeout is over."""
+    async def _capture(self, release: Release) -> "Snapshot | Ending | Claim | WriteResult | None":
+        """Claim and capture. Retries until the session volume can be used or the timeout is over. None: it moves (Placing)."""
         order, now = self.order, self._shared.tools.now
         deadline = now() + timedelta(seconds=parse_duration(order.spec.timeout))
         claimed = False
@@ -157,19 +180,25 @@ class Run:
                         return refused
                     claimed = True
                 return await self._follow(release)
-            except SessionBusy as e:
+            except GoesOnInJob:
+                self._placing.move_to_job()
+                return None
+            except (SessionBusy, FenceLost) as e:
                 message = f"another process works on session {e}"
+            except SourceError as e:
+                message = f"the session's Lease cannot be taken: {e.message}"
             except OSError as e:
                 message = f"the session volume cannot be used: {e.strerror or e}"
             except Exception:
                 log.exception("Investigation %s failed", self._title)
                 return Ending("Failed", ConditionReason.INTERNAL_ERROR)
-            log.warning("Investigation %s: %s", self._title, message)
+            reason = ConditionReason.SESSION_UNAVAILABLE
+            log.warning("Investigation %s: %s", self._title, message, extra=fields(reason=reason.value))
             if order.cancelled.is_set():
                 return Ending("Cancelled", ConditionReason.CANCELLED, f"{message}; nothing was captured")
             if now() >= deadline:
-                return Ending("Failed", ConditionReason.SESSION_UNAVAILABLE, message)
-            await self.writer.phase("Pending", ConditionReason.SESSION_UNAVAILABLE, f"{message}; trying again")
+                return Ending("Failed", reason, message)
+            await self.writer.phase("Pending", reason, f"{message}; trying again")
             with suppress(TimeoutError):
                 await asyncio.wait_for(order.cancelled.wait(), delay)
         raise AssertionError("there is always one more delay")
@@ -177,59 +206,100 @@ class Run:
     async def _claim(self) -> "Ending | Claim | None":
         """Mark the Investigation as this operator's. Returns why it may not be captured; None if it may. Raises OSError."""
         identity = await self._shared.identity.get()
-        holder = await self.writer.claim(identity, self._expired)
+        try:
+            refusal = await self.check.refusal()
+        except SourceError as e:
+            message = "%s: the admission policy cannot be looked up: %s"
+            log.warning(message, self._title, e.message, extra=fields(reason=e.reason.value))
+            return Claim.UNAVAILABLE
+        holder = await self.writer.claim(identity, self._expired, {} if refusal else {CREATOR_CHECKED: True})
         if isinstance(holder, Claim):
             return holder
         if holder != identity:
             return Claim.ELSEWHERE
-        try:
-            refusal = await self._shared.trust.refusal(self._body)
-        except SourceError as e:
-            log.warning("%s: the admission policy cannot be looked up: %s", self._title, e.message)
-            return Claim.UNAVAILABLE
         return None if refusal is None else Ending("Failed", refusal.reason, refusal.message)
 
-    async def _follow(self, release: Release) -> Snapshot:
-        """Capture, and report progress. An upload needs no slot: no evidence is lost while it waits."""
-        if (self._body.get("status") or {}).get("phase") != "Running":
-            self._shared.emit(self._body, "Normal", "Started", "capturing evidence")
+    async def _follow(self, release: Release) -> Snapshot | WriteResult | None:
+        """Capture, here or in a Job. Returns None if a Job did not finish it: then it goes on in this process."""
+        runner = self._shared.runner
+        with nullcontext() if self._is_announced else announcing(self._announce, self._shared.running()):
             self._warn_of_limited_timeout()
+            if runner is None:
+                return await self._investigate(release)
+            if self._placing.in_job:
+                written = await runner.jobs.capture(self.order, lambda: self.is_gone)
+                self._placing.in_job = written is not None
+                return written
+            return await fenced(runner.lease(self.order.owner.uid), partial(self._investigate, release), runner.end)
+
+    def _announce(self) -> None:
+        self._is_announced = True
+        self._shared.emit(self._body, "Normal", "Started", "capturing evidence")
+
+    async def _investigate(self, release: Release) -> Snapshot:
+        """Capture here, and report progress. An upload needs no slot: it loses no evidence by waiting. Raises GoesOnInJob."""
         log.info("%s: capturing evidence", self._title)
-        async with following(self.writer) as follow:
+        async with following(self.writer, self._shared.running) as follow:
 
             def report(snapshot: Snapshot) -> None:
                 if snapshot.uploaded is not None:
                     release()
-                follow(self._shown(snapshot))
+                self._placing.check(snapshot)
+                follow(self._shared.shown(snapshot))
 
             return await investigate(self.order, self._shared.tools, report)
 
-    def _shown(self, snapshot: Snapshot) -> Snapshot:
-        """Return what status and Events may show of a snapshot."""
-        return snapshot if self._shared.log_text else without_words(snapshot)
-
     def _warn_of_limited_timeout(self) -> None:
-        asked = self._body["spec"].get("timeout")
-        if asked is not None and asked != self.order.spec.timeout:
-            message = f"spec.timeout of {asked} is more than this operator allows: it ends after {self.order.spec.timeout}"
+        """Post an Event, once, if the spec's timeout is longer than the operator allows."""
+        requested, self._has_begun = None if self._has_begun else self._body["spec"].get("timeout"), True
+        if requested is not None and requested != self.order.spec.timeout:
+            message = f"spec.timeout of {requested} is more than this operator allows: it ends after {self.order.spec.timeout}"
             self._shared.emit(self._body, "Warning", ConditionReason.TIMEOUT_LIMITED.value, message)
 
-    async def _end(self, ending: "Ending") -> Written:
+    async def _end(self, ending: "Ending") -> WriteResult:
         written = await self.writer.phase(ending.phase, ending.reason, ending.message)
         metrics.CAPTURES.labels(ending.phase).inc()
-        kind = "Normal" if ending.phase == "Cancelled" else "Warning"
-        self._shared.emit(self._body, kind, ending.reason.value, ending.message or ending.reason.text)
+        level, kind = (logging.INFO, "Normal") if ending.phase == "Cancelled" else (logging.WARNING, "Warning")
+        message, extra = ending.message or ending.reason.text, fields(phase=ending.phase, reason=ending.reason.value)
+        log.log(level, "%s: %s, %s", self._title, ending.phase, message, extra=extra)
+        self._shared.emit(self._body, kind, ending.reason.value, message)
         return written
 
-    def _announce(self, snapshot: Snapshot) -> None:
-        """Post one Event for each kind of gap, then one for the end."""
-        gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
-        for reason in sorted({gap.reason for gap in gaps}):
-            kind = [gap for gap in gaps if gap.reason == reason]
-            more = f" (and {len(kind) - 1} more)" if len(kind) > 1 else ""
-            self._shared.emit(self._body, "Warning", reason, f"{kind[0].fetcher} {kind[0].target}: {kind[0].message}{more}")
-        phase = snapshot.manifest.phase
-        self._shared.emit(self._body, "Normal" if phase == "Completed" else "Warning", phase, describe(snapshot))
+
+def log_end(title: str, snapshot: Snapshot) -> None:
+    """Log the end of a capture: a warning if evidence is missing that nobody gave up."""
+    manifest = snapshot.manifest
+    level = logging.INFO if manifest.phase in ("Completed", "Cancelled") else logging.WARNING
+    reasons = ",".join(sorted({gap.reason for gap in manifest.gaps if gap.severity == "gap"}))
+    extra = fields(session=manifest.session_id, phase=manifest.phase, reason=reasons or manifest.phase)
+    log.log(level, "%s: %s, %s", title, manifest.phase, describe(snapshot), extra=extra)
+
+
+def announce(snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:
+    """Post one Event for each kind of gap, then one for the end."""
+    gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
+    for reason in sorted({gap.reason for gap in gaps}):
+        kind = [gap for gap in gaps if gap.reason == reason]
+        more = f" (and {len(kind) - 1} more)" if len(kind) > 1 else ""
+        emit("Warning", reason, f"{kind[0].fetcher} {kind[0].target}: {kind[0].message}{more}")
+    phase = snapshot.manifest.phase
+    emit("Normal" if phase == "Completed" else "Warning", phase, describe(snapshot))
+
+
+async def suspend(writer: StatusWriter, trust: Trust) -> WriteResult:
+    """Write that an Investigation is suspended, and under which policy: that one checks who ends the suspension."""
+    written = await writer.phase("Pending", ConditionReason.SUSPENDED, fields={CREATOR_CHECKED: None})
+    try:
+        policy = await trust.policy_of_suspension() if written is WriteResult.DONE else None
+    except SourceError as e:
+        log.warning("the admission policy cannot be looked up: %s", e.message)
+        return written
+    return written if policy is None else await writer.add_to_suspended({SUSPENDED_UNDER: policy})
+
+
+async def postpone(run: Run) -> WriteResult:
+    """Write that the queue of the Investigation's namespace is full."""
+    return await run.writer.phase("Pending", ConditionReason.QUEUE_FULL, fields=await run.check.note())
 
 
 def count(snapshot: Snapshot) -> None:
@@ -240,7 +310,7 @@ def count(snapshot: Snapshot) -> None:
             metrics.GAPS.labels(gap.reason).inc()
 
 
-async def stand_back(body: Body, writer: StatusWriter, emit: Emit) -> None:
+async def mark_contested(body: Body, writer: StatusWriter, emit: Emit) -> None:
     """Write to the status, and post an Event, that another operator captures the Investigation."""
     reason = ConditionReason.CAPTURED_ELSEWHERE
     emit(body, "Warning", reason.value, reason.text)
@@ -253,7 +323,7 @@ class Ending:
 
     phase: str
     reason: ConditionReason
-    message: str | None = field(default=None)
+    message: str = ""
 
 
 def limited(spec: InvestigationSpec, max_timeout_seconds: int) -> InvestigationSpec:
@@ -266,7 +336,3 @@ def limited(spec: InvestigationSpec, max_timeout_seconds: int) -> InvestigationS
         shorter = upload.model_copy(update={"timeout": f"{max_timeout_seconds}s"})
         changes["session"] = spec.session.model_copy(update={"upload": shorter})
     return spec.model_copy(update=changes) if changes else spec
-
-
-def _nothing() -> None:
-    """Release nothing: no slot was taken."""

@@ -184,7 +184,11 @@ def describe(snapshot: Snapshot) -> str:
     if snapshot.uploaded is not None:
         return f"captured; {snapshot.uploaded} of {counted(len(manifest.artifacts), 'artifact')} uploaded"
     if not manifest.finished:
-        return f"{snapshot.done} of {snapshot.total} questions done" if snapshot.total else "finding out what there is to ask"
+        return (
+            f"{snapshot.done} of {counted(snapshot.total, 'question')} done"
+            if snapshot.total
+            else "finding out what there is to ask"
+        )
     text = f"{for_status(manifest.headline, MAX_HEADLINE)}; " if manifest.headline else ""
     text += f"{counted(len(manifest.artifacts), 'artifact')} in session {manifest.session_id}"
     for severity in ("gap", "note"):

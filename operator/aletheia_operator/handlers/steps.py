@@ -19,18 +19,20 @@ class Step(Enum):
     START = "start or resume its capture, or write its last status again"
     SUSPEND = "write to the status that it waits for spec.suspend to become false"
     ACKNOWLEDGE = "it has ended: write to the status that a later change was seen"
-    STAND_BACK = "another operator captures it: write that to the status"
+    MARK_CONTESTED = "another operator captures it: write that to the status"
 
 
 @dataclass(frozen=True)
 class Known:
     """What this process knows of an Investigation in addition to the resource."""
 
+    is_new: bool = False
+    """Whether this process observes it for the first time."""
     active: bool = False
     """Whether it runs or is queued here."""
     ended: bool = False
     """Whether it ended here. The body may be older than that."""
-    stood_back: bool = False
+    contested: bool = False
     """Whether its status says that another operator captures it."""
     operator: str = ""
     """Identity of this operator; empty while unknown."""
@@ -45,7 +47,7 @@ def next_step(body: Body, known: Known) -> Step:
         return Step.STEER
     holder = status.get("operator")
     if known.operator and holder not in (None, known.operator) and not (known.other_is_gone and not has_ended(status)):
-        return Step.NOTHING if has_ended(status) or known.stood_back else Step.STAND_BACK
+        return Step.NOTHING if has_ended(status) or known.contested else Step.MARK_CONTESTED
     if has_ended(status) or known.ended:
         return Step.ACKNOWLEDGE if status.get("observedGeneration") != metadata["generation"] else Step.NOTHING
     if metadata.get("deletionTimestamp"):
@@ -54,7 +56,7 @@ def next_step(body: Body, known: Known) -> Step:
         is_written = (
             _has_reason(status, ConditionReason.SUSPENDED) and status.get("observedGeneration") == metadata["generation"]
         )
-        return Step.NOTHING if is_written else Step.SUSPEND
+        return Step.NOTHING if is_written and not known.is_new else Step.SUSPEND  # the policy may be another one
     return Step.START
 
 

@@ -6,7 +6,7 @@ decides, `run` acts. Progress is stored in the session on disk, not in this proc
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Container, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,9 +19,13 @@ from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, OtherMarks, is_left_here
-from aletheia_operator.handlers.run import Body, Run, Shared, stand_back
-from aletheia_operator.handlers.status_writer import StatusWriter, Written
+from aletheia_operator.handlers.postponed import Postponed
+from aletheia_operator.handlers.run import Body, Emit, Run, Shared, mark_contested, postpone, suspend
+from aletheia_operator.handlers.status_writer import StatusWriter, WriteResult
 from aletheia_operator.handlers.steps import Known, Step, has_ended, next_step
+from aletheia_operator.investigate import Tools
+from aletheia_operator.session import SessionLayout
+from aletheia_operator.text.log_records import about, fields
 
 log = logging.getLogger(__name__)
 
@@ -49,32 +53,36 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._known: set[str] = set()
-        self._ended: dict[str, _Ended | None] = {}  # None: the watch has shown it
+        self._ended: dict[str, _Ended | None] = {}  # None: the watch has shown it, or it was refused
         self._runs: dict[str, Run] = {}
         self._unwritten: dict[str, StatusWriter] = {}
         self._tasks: dict[str, asyncio.Task[object]] = {}  # at most one for each uid
         self._latest: dict[str, Body] = {}  # latest body that was observed while its task ran
         self.others = OtherMarks()
+        self._postponed = Postponed(self.shared.slots, self.shared.tools.kubernetes, self.shared.max_queued)
 
     def observe(self, body: Body) -> None:
         """Take the next step for the current resource."""
-        uid = body["metadata"]["uid"]
-        self._known.add(uid)
+        with about(namespace=body["metadata"]["namespace"], name=body["metadata"]["name"]):
+            self._observe(body["metadata"]["uid"], body)
+
+    def _observe(self, uid: str, body: Body) -> None:
         if uid in self._ended and has_ended(body.get("status") or {}):
             self._ended[uid] = None
         self.others.follow(uid, body, self.shared.identity.known)
         known = Known(
+            is_new=uid not in self._known,
             active=uid in self._runs,
             ended=uid in self._ended,
-            stood_back=self.others.knows(uid),
+            contested=self.others.knows(uid),
             operator=self.shared.identity.known,
             other_is_gone=self.others.expired(uid) is not None,
         )
+        self._known.add(uid)
         step = next_step(body, known)
         if step is Step.STEER:
             self._runs[uid].steer(body)
-            self._latest[uid] = body
-        elif uid in self._tasks:
+        if step is Step.STEER or uid in self._tasks:
             self._latest[uid] = body
         elif step is not Step.NOTHING:
             self._take(step, body, uid)
@@ -84,18 +92,24 @@ class Supervisor:
         if step is Step.ACKNOWLEDGE:
             self._start(uid, writer.acknowledge())
             return
-        if step is Step.STAND_BACK:
-            self._start(uid, self._stand_back(uid, body, writer))
+        if step is Step.MARK_CONTESTED:
+            self._start(uid, self._mark_contested(uid, body, writer))
             return
         try:
-            run = Run(
-                body, self.shared, writer, self.others.expired(uid)
-            )  # also if it is suspended: an invalid spec is reported at once
+            arrived = partial(self._postponed.arrived, uid)  # made also if it is suspended: an invalid spec is reported at once
+            run = Run(body, self.shared, writer, self.others.expired(uid), arrived)
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))
             return
+        owner = run.order.owner
+        if step is Step.SUSPEND or run.order.cancelled.is_set():
+            self._postponed.discard(uid)
+        elif (body.get("status") or {}).get("phase") != "Running" and self._postponed.must_wait(owner):
+            if self._postponed.add(owner):
+                self._start(uid, postpone(run))
+            return
         if step is Step.SUSPEND:
-            self._start(uid, writer.phase("Pending", ConditionReason.SUSPENDED))
+            self._start(uid, suspend(writer, self.shared.trust))
         else:
             self._runs[uid] = run
             self._start(uid, self._run(uid, body, run))
@@ -106,8 +120,10 @@ class Supervisor:
         self._ended.pop(uid, None)
         self._unwritten.pop(uid, None)
         self._latest.pop(uid, None)
+        self._postponed.discard(uid)
         self.others.forget(uid)
-        self._runs.pop(uid, None)  # a task that never began does not run its last lines
+        if (run := self._runs.pop(uid, None)) is not None:  # a task that never began does not run its last lines
+            run.is_gone = True
         if uid in self._tasks:
             self._tasks[uid].cancel()
 
@@ -125,12 +141,11 @@ class Supervisor:
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
-        before = self.shared.tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
-        older = [item async for item in _created_before(before, self.shared.tools.kubernetes, namespaces)]
-        self.unnoticed = tuple(f"{item['namespace']}/{item['name']}" for item in older if item["uid"] not in self._known)
+        self.unnoticed = await _unnoticed(self.shared.tools, namespaces, self._known)
 
     async def write_again(self) -> None:
         """Write the last statuses that could not be written, and those that the API server does not show."""
+        self._take_up_postponed()
         for uid, writer in list(self._unwritten.items()):
             if uid not in self._tasks:
                 self._start(uid, self._write_again(uid, writer))
@@ -149,16 +164,16 @@ class Supervisor:
             if uid not in self._tasks:
                 await self._take_over(uid, namespace, name)
 
+    def _take_up_postponed(self) -> None:
+        for owner in self._postponed.admit(self._tasks):
+            self._start(owner.uid, self._postponed.read(owner, self._latest))  # observed when this task has ended
+
     async def _take_over(self, uid: str, namespace: str, name: str) -> None:
         """Read and observe an Investigation after its operator's heartbeat stopped: the watch may have missed one."""
-        try:
-            body = await self.shared.tools.kubernetes.get(paths.investigation(namespace, name))
-        except SourceError as e:
-            log.warning("%s/%s cannot be taken over yet: %s", namespace, name, e.message)
-            return
-        if body["metadata"]["uid"] == uid:
+        body = await _read(self.shared.tools.kubernetes, namespace, name)
+        if body is not None and body["metadata"]["uid"] == uid:
             self.observe(body)
-        else:
+        elif body is not None:
             self.others.forget(uid)
 
     async def _beat(self, uid: str, run: Run) -> None:
@@ -167,32 +182,23 @@ class Supervisor:
         log.error("Investigation %s was taken over by another operator, and is not captured here any more", uid)
         self._tasks[uid].cancel()
 
-    async def _stand_back(self, uid: str, body: Body, writer: StatusWriter) -> None:
+    async def _mark_contested(self, uid: str, body: Body, writer: StatusWriter) -> None:
         """Leave the Investigation to the operator that marked it, unless that one is gone and its session is on our volume."""
         if writer.mark is None:
             return
         was_known = self.others.knows(uid)
         self.others.remember(uid, body, writer.mark)
-        try:
-            left_here = await asyncio.to_thread(is_left_here, self.shared.tools.layout, uid, writer.mark.operator)
-        except OSError as e:
-            log.warning("cannot check whether Investigation %s was left on this volume: %s", uid, e)
-            left_here = False
-        if left_here:
+        if await asyncio.to_thread(_is_left_here, self.shared.tools.layout, uid, writer.mark.operator):
             self.others.expire(uid)
             self._latest.setdefault(uid, body)  # observed again when this task has ended
             return
         if not was_known:
-            await stand_back(body, writer, self.shared.emit)
+            await mark_contested(body, writer, self.shared.emit)
 
     async def _look_again(self, uid: str, ended: _Ended) -> None:
         """Write the last status of an ended Investigation again if it is missing, from the session on disk."""
-        try:
-            body = await self.shared.tools.kubernetes.get(paths.investigation(ended.namespace, ended.name))
-        except SourceError as e:
-            log.warning("%s/%s cannot be looked at: %s", ended.namespace, ended.name, e.message)
-            return
-        if body["metadata"]["uid"] != uid or uid not in self._ended:
+        body = await _read(self.shared.tools.kubernetes, ended.namespace, ended.name)
+        if body is None or body["metadata"]["uid"] != uid or uid not in self._ended:
             return
         if not has_ended(body.get("status") or {}):
             log.warning("%s/%s: its last status is not there, and is written again", ended.namespace, ended.name)
@@ -213,41 +219,69 @@ class Supervisor:
             log.error("Investigation %s failed", uid, exc_info=error)
         elif latest is not None:
             self.observe(latest)
+        if uid not in self._runs:
+            self._postponed.arrived(uid)
+        self._take_up_postponed()
 
     async def _write_again(self, uid: str, writer: StatusWriter) -> None:
-        if await writer.again() is not Written.UNWRITTEN:
+        if await writer.again() is not WriteResult.UNWRITTEN:
             self._unwritten.pop(uid, None)
 
     async def _run(self, uid: str, body: Body, run: Run) -> None:
-        written = await run.run()
-        if isinstance(written, Mark):
-            await self._stand_back(uid, body, run.writer)
+        if isinstance(written := await run.run(), Mark):
+            await self._mark_contested(uid, body, run.writer)
         if written is None or isinstance(written, Mark):
             return
         self.others.forget(uid)
         self._latest.pop(uid, None)  # the last status covers it
         self._has_ended(uid, run.order.owner.namespace, run.order.owner.name, run.writer, written)
 
-    def _has_ended(self, uid: str, namespace: str, name: str, writer: StatusWriter, written: Written) -> None:
-        if written is Written.UNWRITTEN:
+    def _has_ended(self, uid: str, namespace: str, name: str, writer: StatusWriter, written: WriteResult) -> None:
+        if written is WriteResult.UNWRITTEN:
             self._unwritten[uid] = writer
-        shown = written is Written.REFUSED  # the watch will never show it
-        self._ended[uid] = None if shown else _Ended(namespace, name, self.shared.tools.now())
+        self._ended[uid] = None if written is WriteResult.REFUSED else _Ended(namespace, name, self.shared.tools.now())
 
     async def _refuse(self, body: Body, writer: StatusWriter, error: ValidationError) -> None:
-        message = _faults_of(error)
-        written = await writer.phase("Failed", ConditionReason.INVALID_SPEC, message)
-        self.shared.emit(body, "Warning", ConditionReason.INVALID_SPEC.value, message)
-        metadata = body["metadata"]
-        self._has_ended(metadata["uid"], metadata["namespace"], metadata["name"], writer, written)
+        written, of = await _write_refusal(body, writer, _faults_of(error), self.shared.emit), body["metadata"]
+        self._has_ended(of["uid"], of["namespace"], of["name"], writer, written)
 
 
-async def _created_before(moment: datetime, kubernetes: Kubernetes, namespaces: tuple[str, ...]) -> AsyncIterator[Any]:
-    """Yield the metadata of Investigations that were created before `moment`. Raises SourceError."""
+async def _write_refusal(body: Body, writer: StatusWriter, message: str, emit: Emit) -> WriteResult:
+    metadata, reason = body["metadata"], ConditionReason.INVALID_SPEC
+    written = await writer.phase("Failed", reason, message)
+    log.warning("%s/%s is refused: %s", metadata["namespace"], metadata["name"], message, extra=fields(reason=reason.value))
+    emit(body, "Warning", reason.value, message)
+    return written
+
+
+def _is_left_here(layout: SessionLayout, uid: str, operator: str) -> bool:
+    """Return what `is_left_here` does; False, with a warning, if the volume cannot be read."""
+    try:
+        return is_left_here(layout, uid, operator)
+    except OSError as e:
+        log.warning("cannot check whether Investigation %s was left on this volume: %s", uid, e)
+        return False
+
+
+async def _read(kubernetes: Kubernetes, namespace: str, name: str) -> Body | None:
+    """Return the current Investigation; None, with a warning, if it cannot be read."""
+    try:
+        return await kubernetes.get(paths.investigation(namespace, name))
+    except SourceError as e:
+        log.warning("%s/%s cannot be read: %s", namespace, name, e.message)
+        return None
+
+
+async def _unnoticed(tools: Tools, namespaces: tuple[str, ...], known: Container[str]) -> tuple[str, ...]:
+    """Return the Investigations, as NAMESPACE/NAME, that are not `known` though they are old enough. Raises SourceError."""
+    before = tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
+    found = []
     for path in paths.investigations(namespaces):
-        async for item in kubernetes.list(path, metadata_only=True):
-            if datetime.fromisoformat(item["metadata"]["creationTimestamp"]) < moment:
-                yield item["metadata"]
+        async for item in tools.kubernetes.list(path, metadata_only=True):
+            metadata = item["metadata"]
+            if metadata["uid"] not in known and datetime.fromisoformat(metadata["creationTimestamp"]) < before:
+                found.append(f"{metadata['namespace']}/{metadata['name']}")
+    return tuple(found)
 
 
 def _faults_of(error: ValidationError) -> str:

@@ -5,27 +5,32 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from aletheia_operator.api import paths
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.handlers.cluster import look_at, move_in
+from aletheia_operator.handlers.cluster import Cluster, read_cluster, record_cluster
+from aletheia_operator.handlers.owners import Resources, owner_of, session_of
 from aletheia_operator.handlers.policies import (
     Resource,
-    Session,
+    SessionState,
     caps_of,
+    exceed_caps,
     exceeded_caps,
-    have_vanished,
+    is_mass_deletion,
+    is_settled,
     is_to_be_deleted,
     over_caps,
+    over_history,
 )
-from aletheia_operator.handlers.settling import Settler, light
-from aletheia_operator.session import Manifest, SessionBusy, SessionLayout, find_session
-from aletheia_operator.session.catalog import sessions
+from aletheia_operator.handlers.settling import Settler
+from aletheia_operator.session import Manifest, SessionBusy, SessionLayout
+from aletheia_operator.session.index import SessionIndex
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.staging import remove_leftovers
@@ -34,9 +39,23 @@ from aletheia_operator.settings import Retention, VolumeShares
 
 log = logging.getLogger(__name__)
 
-VANISHED = "most Investigations that have sessions disappeared at once"
+MAX_OF_HISTORY = 200
+"""Most Investigations that one pass deletes for the history limit: other sessions must not wait for it."""
+MASS_DELETION = "most Investigations that have sessions disappeared at once"
 
 Body = Mapping[str, Any]
+
+
+@dataclass
+class _Seen:
+    """The sessions of one pass."""
+
+    captured: int = 0
+    """Number of sessions that were not imported."""
+    unexplained: int = 0
+    """Number of sessions with an Investigation that is gone, for no known reason."""
+    unsettled: list[SessionState] = field(default_factory=list)
+    """Sessions for which there is something to do: of thousands, only a few."""
 
 
 @dataclass
@@ -51,12 +70,15 @@ class Sweeper:
     """Namespaces to handle. Empty: all."""
     retention: Retention = field(default_factory=Retention)
     volume: VolumeShares = field(default_factory=VolumeShares)
+    index: SessionIndex | None = None
+    """Index of the volume. None: the sweeper makes its own."""
     _held: set[str] = field(init=False, default_factory=set)
     """Uids of Investigations that the watch has shown on hold."""
     _last_warning: str = field(init=False, default="")
     """Last log message about the whole pass, so that it is logged once."""
 
     def __post_init__(self) -> None:
+        self._index = self.index or SessionIndex(self.layout)
         self._settler = Settler(self.layout, self.kubernetes, self.emit, self.now, self.retention)
 
     async def observe(self, body: Body) -> None:
@@ -65,7 +87,7 @@ class Sweeper:
         if (resource.legal_hold is not None) == (resource.uid in self._held):
             return
         try:
-            manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
+            manifest = await asyncio.to_thread(session_of, self.layout, resource)
             if manifest is not None:
                 await self._settler.remember(manifest, resource)
         except (OSError, SessionBusy, Unreadable) as e:
@@ -77,63 +99,63 @@ class Sweeper:
         """Remove the session of a resource that is gone, unless it is kept, or perhaps nobody deleted the resource."""
         resource = Resource.of(body)
         self._held.discard(resource.uid)
-        self._settler.seen_to_go.add(resource.uid)
+        self._settler.observed_deletions.add(resource.uid)
         try:
-            manifest = await asyncio.to_thread(find_session, self.layout, resource.uid)
+            manifest = await asyncio.to_thread(session_of, self.layout, resource)
             if manifest is None:
-                self._settler.seen_to_go.discard(resource.uid)
+                self._settler.observed_deletions.discard(resource.uid)
                 return
             await self._settler.remember(manifest, resource)
-            cluster = await look_at(self.kubernetes, self.layout)
-            await self._settler.settle(Session(manifest, await self._settler.record(manifest), None, True), cluster)
+            cluster = await read_cluster(self.kubernetes, self.layout)
+            await self._settler.settle(SessionState(manifest, await self._settler.record(manifest), None, True), cluster)
         except (OSError, SessionBusy, Unreadable, SourceError) as e:
             log.warning("the session of a deleted Investigation is not removed yet: %s", e)
 
     async def sweep(self) -> None:
         """Do one pass. Raises SourceError if the resources cannot be listed, OSError if the volume cannot be read."""
-        manifests = await asyncio.to_thread(self._manifests)  # before the list, so that no session is newer than it
+        # before the list, so that no session is newer than it
+        manifests = await asyncio.to_thread(self._index.manifests, self.namespaces)
         resources = await self._resources()
-        cluster = await look_at(self.kubernetes, self.layout)
+        cluster = await read_cluster(self.kubernetes, self.layout)
         self._warn_once(f"no session of a missing Investigation is removed: {cluster.unknown}" if cluster.unknown else "")
         await asyncio.to_thread(remove_leftovers, self.layout)
-        found = [await self._session(manifest, digest, resources) for manifest, digest in manifests]
-        gone = [session for session in found if self._is_unexplained(session)]
-        vanished = VANISHED if have_vanished(len(gone), sum(not session.record.imported for session in found)) else None
-        for session in found:
-            await self._guarded(session.manifest, self._settler.settle(session, cluster, vanished))
+        seen = await asyncio.to_thread(self._look, manifests, resources, cluster)
+        mass_deletion = MASS_DELETION if is_mass_deletion(seen.unexplained, seen.captured) else None
+        for session in seen.unsettled:
+            await self._guarded(session.manifest, self._settler.settle(session, cluster, mass_deletion))
         if cluster.unknown is None:
-            await move_in(cluster, self.layout)
-        await self._apply_caps(found)
-        for resource in resources.values():
-            if is_to_be_deleted(resource, self.now()):
-                await self._delete(resource)
+            await record_cluster(cluster, self.layout)
+        await self._apply_caps(resources)
+        await self._delete_finished(list(resources.values()))
 
-    def _is_unexplained(self, session: Session) -> bool:
+    def _is_unexplained(self, session: SessionState) -> bool:
         """Return whether the Investigation is gone without a seen deletion, and the session would be removed with it."""
-        seen = session.seen_to_go or session.record.outlives_investigation
+        seen = session.deletion_observed or session.record.outlives_investigation
         return session.resource is None and not seen
 
-    def _manifests(self) -> list[tuple[Manifest, str]]:
-        """Return what a pass needs of each manifest, with the manifest's SHA-256."""
-        found = ((entry.manifest, entry.manifest_sha256) for entry in sessions(self.layout))
-        return [(light(session), digest) for session, digest in found if session is not None and self._handles(session)]
-
-    def _handles(self, manifest: Manifest) -> bool:
-        return not self.namespaces or manifest.investigation.namespace in self.namespaces
-
-    async def _resources(self) -> dict[str, Resource]:
-        """Return every Investigation by uid. Raises SourceError if they cannot all be listed."""
-        resources: dict[str, Resource] = {}
+    async def _resources(self) -> Resources:
+        """Return every Investigation by namespace and name. Raises SourceError if they cannot all be listed."""
+        resources: dict[tuple[str, str], Resource] = {}
         for path in paths.investigations(self.namespaces):
-            async for item in self.kubernetes.list(path):
-                resource = Resource.of(item)
-                resources[resource.uid] = resource
+            async for page in self.kubernetes.pages(path, lambda items: [Resource.of(item) for item in items]):
+                resources.update(((resource.namespace, resource.name), resource) for resource in page)
         return resources
 
-    async def _session(self, manifest: Manifest, digest: str, resources: Mapping[str, Resource]) -> Session:
-        uid = manifest.investigation.uid
-        record, seen_to_go = await self._settler.record(manifest), uid in self._settler.seen_to_go
-        return Session(manifest, record, resources.get(uid), seen_to_go, digest)
+    def _look(self, manifests: Iterable[tuple[Manifest, str]], resources: Resources, cluster: Cluster) -> "_Seen":
+        """Look at each session with its Investigation and retention record, one after the other. Blocks."""
+        now, seen = self.now(), _Seen()
+        for manifest, digest in manifests:
+            session = self._session(manifest, digest, resources)
+            seen.captured += not session.record.imported
+            seen.unexplained += self._is_unexplained(session)
+            if not is_settled(session, now, self.retention, cluster.volume):
+                seen.unsettled.append(session)
+        return seen
+
+    def _session(self, manifest: Manifest, digest: str, resources: Resources) -> SessionState:
+        record = read_retention_record(self.layout, manifest.session_id)
+        session = SessionState(manifest, record, owner_of(manifest, digest, record, resources), manifest_sha256=digest)
+        return replace(session, deletion_observed=session.owner_uid in self._settler.observed_deletions)
 
     async def _guarded(self, manifest: Manifest, work: Any) -> None:
         """Do `work` for one session. Its errors are logged, and do not affect other sessions."""
@@ -144,40 +166,45 @@ class Sweeper:
         except Exception:
             log.exception("session %s is not changed in this pass", manifest.session_id)
 
-    async def _apply_caps(self, found: Sequence[Session]) -> None:
+    async def _apply_caps(self, resources: Resources) -> None:
         """Expire sessions so that the caps hold."""
-        if not found:
+        sizes = await asyncio.to_thread(self._index.sizes, self.namespaces)
+        if not sizes:
             return
         volume_bytes = await asyncio.to_thread(usable_bytes, self.layout, self.volume.volume_bytes)
         caps = caps_of(self.retention, self.volume, volume_bytes)
-        if not exceeded_caps(found, (), caps):
+        if not exceed_caps(sizes, caps):
             return
-        fresh = await asyncio.to_thread(self._read_again, found)
+        fresh = await asyncio.to_thread(
+            lambda: [self._session(*found, resources) for found in self._index.manifests(self.namespaces)]
+        )
         gone = over_caps(fresh, caps, self.now())
         for manifest in gone:
             await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
         if exceeded_caps(fresh, gone, caps):
             log.warning("a retention cap is exceeded by sessions that are kept, on hold or within graceSeconds")
 
-    def _read_again(self, found: Sequence[Session]) -> list[Session]:
-        """Return the sessions with the changes of this pass."""
-        known = {session.manifest.session_id: session for session in found}
-        fresh = []
-        for manifest, _ in self._manifests():
-            record = read_retention_record(self.layout, manifest.session_id)
-            resource = known[manifest.session_id].resource if manifest.session_id in known else None
-            fresh.append(Session(manifest, record, resource))
-        return fresh
+    async def _delete_finished(self, resources: Sequence[Resource]) -> None:
+        """Delete finished Investigations that are too old or too many. Their sessions follow as for any deletion."""
+        for resource in resources:
+            if is_to_be_deleted(resource, self.now()):
+                await self._delete(resource, "its time to live is over", lambda fresh: is_to_be_deleted(fresh, self.now()))
+        alone = replace(self.retention, history_limit=0)
+        for resource in over_history(resources, self.retention, self.now())[:MAX_OF_HISTORY]:
+            why = f"its namespace has more than {self.retention.history_limit} finished ones"
+            await self._delete(resource, why, lambda fresh: bool(over_history([fresh], alone, self.now())))
 
-    async def _delete(self, resource: Resource) -> None:
-        """Delete a finished Investigation, unless it was put on hold meanwhile; its session follows as for any deletion."""
+    async def _delete(self, resource: Resource, why: str, may_go: Callable[[Resource], bool]) -> None:
+        """Delete a finished Investigation, unless it changed meanwhile, for example was put on hold."""
         path = paths.investigation(resource.namespace, resource.name)
         try:
-            if is_to_be_deleted(Resource.of(await self.kubernetes.get(path)), self.now()):
+            fresh = Resource.of(await self.kubernetes.get(path))
+            if fresh.uid == resource.uid and may_go(fresh):
                 await self.kubernetes.delete(path, resource.uid)
-                log.info("%s/%s was deleted: its time to live is over", resource.namespace, resource.name)
+                log.info("%s/%s was deleted: %s", resource.namespace, resource.name, why)
         except SourceError as e:
-            log.warning("%s/%s cannot be deleted: %s", resource.namespace, resource.name, e.message)
+            if e.reason is not GapReason.NOT_FOUND:
+                log.warning("%s/%s cannot be deleted: %s", resource.namespace, resource.name, e.message)
 
     def _warn_once(self, message: str) -> None:
         """Log a message about the whole pass once, not in each pass."""

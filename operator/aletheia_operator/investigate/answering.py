@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -69,58 +69,58 @@ class Answering:
 
     async def _answer(self, question: Question, slots: Slots) -> None:
         """Ask one question to its end."""
-        answer = Answer()
-        deaths = self.session.progress.deaths[question.key]
-        try:
-            if deaths >= MAX_DEATHS:
-                raise _GivenUp
-            if question.after_logs:
-                await self._logs_done.wait()
-                self._add_trace_id_gaps(question, answer)
-            async with slots.slot(question), self._counted(question, suspect=bool(deaths)):
-                await self._fetch(question, answer)
-        except asyncio.CancelledError:
-            if self.deadline.interruption is None:  # the process stops; the next one resumes the capture
-                raise
-            answer.missing.append(self.deadline.missing(question.target))
-        except _GivenUp:
-            answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP))
-        except SourceError as e:
-            answer.missing.append(Missing(question.target, e.reason, e.message))
-        except OSError as e:
-            answer.missing.append(save_failed(question.target, e))
-        except Exception:
-            log.exception("question %s failed", question.key)
-            answer.missing.append(internal_error(question.target))
-        await self._done(question, answer)
+        async with self.journal.asking():
+            await self._answer_and_record(question, slots)
         self._logs_left -= question.gives_logs
         if question.gives_logs and not self._logs_left:
             await self._look_for_trace_ids()
 
+    async def _answer_and_record(self, question: Question, slots: Slots) -> None:
+        answer = Answer()
+        deaths = self.session.progress.deaths[question.key]
+        async with AsyncExitStack() as suspects:  # left when the answer is recorded: until then, a death counts against it
+            try:
+                if deaths >= MAX_DEATHS:
+                    raise _GivenUp
+                if question.after_logs:
+                    await self._logs_done.wait()
+                    self._add_trace_id_gaps(question, answer)
+                async with slots.slot(question):
+                    await self.account.wait_for_room()
+                    async with self._counted(question, suspects if deaths else None):
+                        await self._fetch(question, answer)
+            except asyncio.CancelledError:
+                if self.deadline.interruption is None:  # the process stops; the next one resumes the capture
+                    raise
+                answer.missing.append(self.deadline.missing(question.target))
+            except _GivenUp:
+                answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP))
+            except SourceError as e:
+                answer.missing.append(Missing(question.target, e.reason, e.message))
+            except OSError as e:
+                answer.missing.append(save_failed(question.target, e))
+            except Exception:
+                log.exception("question %s failed", question.key)
+                answer.missing.append(internal_error(question.target))
+            await self._done(question, answer)
+
     @asynccontextmanager
-    async def _counted(self, question: Question, suspect: bool) -> AsyncIterator[None]:
+    async def _counted(self, question: Question, suspects: AsyncExitStack | None) -> AsyncIterator[None]:
         """Record that the question is asked, so that a death of the process counts against it.
 
         After a death, each question that was being asked is a suspect. Suspects of all captures are asked one at a time, so
         that a second death counts only against the question that caused it. A suspect that waited too long is asked without
         being counted: evidence must not wait for the slow source of another capture.
         """
-        if suspect:
+        if suspects is not None:
             try:
                 await asyncio.wait_for(self.tools.suspects.acquire(), SUSPECT_WAIT_SECONDS)
+                suspects.callback(self.tools.suspects.release)
             except TimeoutError:
                 yield
                 return
-        try:
-            await self.journal.write(self.session.record_begun, question.key)
+        async with self.journal.counted(question.key, lambda: self.deadline.interruption is None):
             yield
-        except asyncio.CancelledError:
-            if self.deadline.interruption is None:  # the process stops in good order
-                await self.journal.write(self.session.record_stopped, question.key)
-            raise
-        finally:
-            if suspect:
-                self.tools.suspects.release()
 
     async def _fetch(self, question: Question, answer: Answer) -> None:
         """Save each document that the question's fetcher yields."""

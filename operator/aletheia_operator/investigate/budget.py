@@ -1,13 +1,15 @@
 """Limits the bytes of evidence of a session and of a namespace. What exceeds them becomes a gap."""
 
 import errno
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from aletheia_operator.investigate.in_flight import InFlight
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.catalog import sessions
+from aletheia_operator.session.index import SessionIndex
 from aletheia_operator.session.volume import usable_bytes
 
 
@@ -30,22 +32,25 @@ class Budget:
     """Percent of the volume that a namespace may take. 0: no limit."""
     volume_bytes: int | None = None
     """Size of the volume. None, or more than its file system has: the size of the file system."""
+    in_flight: InFlight = field(default_factory=InFlight)
+    """What the questions that are being asked have not saved yet."""
+    index: SessionIndex | None = None
+    """Index of the volume. None: made with the first account."""
     _running: dict[str, "Account"] = field(init=False, default_factory=dict)
+    _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
+    """Held while accounts are opened and closed, so that each session counts once."""
 
     def open(self, layout: SessionLayout, namespace: str, session_id: str, kept_bytes: int) -> "Account":
         """Open the account of a capture that keeps `kept_bytes` already.
 
-        Blocks: reads every manifest of the volume if namespaces are limited. The caller must `close` the account.
+        Blocks: looks at the volume's sessions if namespaces are limited. The caller must `close` the account.
         """
         others, quota = 0, self._quota(layout)
-        if quota is not None:
-            manifests = [entry.manifest for entry in sessions(layout) if entry.session_id != session_id]
-            others = sum(
-                manifest.size_bytes
-                for manifest in manifests
-                if manifest and manifest.investigation.namespace == namespace and manifest.expiration_time is None
-            )
-        account = self._running[session_id] = Account(self, namespace, session_id, kept_bytes, others, quota)
+        with self._guard:
+            if quota is not None:
+                self.index = self.index or SessionIndex(layout)
+                others = self.index.kept_bytes(namespace, {session_id, *self._running}, quota)
+            account = self._running[session_id] = Account(self, namespace, session_id, kept_bytes, others, quota)
         return account
 
     def _quota(self, layout: SessionLayout) -> int | None:
@@ -56,12 +61,15 @@ class Budget:
         return None if size is None else max(1, size * self.namespace_share // 100)
 
     def close(self, account: "Account") -> None:
-        """Close the account of a capture that has ended. Running captures count what it kept."""
-        if self._running.pop(account.session_id, None) is None:
-            return
-        for other in list(self._running.values()):
-            if other.namespace == account.namespace:
-                other.others_bytes += account.kept_bytes
+        """Close the account of a capture that has ended. Running captures count what it kept. May block, as `open` does."""
+        with self._guard:
+            if self._running.pop(account.session_id, None) is None:
+                return
+            if self.index is not None:
+                self.index.note(account.session_id, account.namespace, account.kept_bytes)
+            for other in self._running.values():
+                if other.namespace == account.namespace:
+                    other.others_bytes += account.kept_bytes
 
     def namespace_bytes(self, account: "Account") -> int:
         running = sum(other.used_bytes for other in list(self._running.values()) if other.namespace == account.namespace)
@@ -107,9 +115,14 @@ class Account:
         """Count a question's usage within the context."""
         self._usages.append(usage)
         try:
-            yield usage
+            with self.budget.in_flight.counted(self.namespace, usage):
+                yield usage
         finally:
             self._usages.remove(usage)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the namespace may have more bytes in flight."""
+        await self.budget.in_flight.room(self.namespace)
 
     def require_room(self, size_bytes: int) -> None:
         """Raise QuotaExceeded if `size_bytes` more would exceed a quota."""

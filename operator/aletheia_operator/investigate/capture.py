@@ -17,6 +17,7 @@ captured, there is a gap.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -48,6 +49,8 @@ from aletheia_operator.investigate.timeline_step import TIMELINE_KEY, TimelineSt
 from aletheia_operator.investigate.upload_step import UploadStep
 from aletheia_operator.redact import Redactor
 from aletheia_operator.session import Done, Manifest, RedactionRecord, Session, create_session, find_session
+from aletheia_operator.session.manifest_file import manifest_sha256
+from aletheia_operator.text.log_records import about
 from aletheia_operator.timeline import Timeline
 from aletheia_operator.version import __version__
 
@@ -64,13 +67,19 @@ async def investigate(order: Order, tools: Tools, report: Report) -> Snapshot:
     if order.spec.of_targets("logs"):
         tools.parsers.warm()  # starts a process while the session is created
     async with _opened(order, tools) as session:
-        if session.manifest.finished:
-            return await in_thread(tools.saving, _finished_before, session)
-        async with _account(order, tools, session) as account:
-            redactor, refused = await in_thread(tools.saving, _redactor, order, tools, session)
-            capture = _Capture(order, tools, session, account, report, redactor)
-            if refused is not None:
-                await capture.refuse(refused)
+        with about(session=session.manifest.session_id):
+            return await _investigate(order, tools, report, session)
+
+
+async def _investigate(order: Order, tools: Tools, report: Report, session: Session) -> Snapshot:
+    if session.manifest.finished:
+        return await in_thread(tools.saving, _finished_before, session)
+    async with _account(order, tools, session) as account:
+        redactor, refused = await in_thread(tools.saving, _redactor, order, tools, session)
+        capture = _Capture(order, tools, session, account, report, redactor)
+        if refused is not None:
+            await capture.refuse(refused)
+        async with capture.journal.forgiving(order.stopping):
             for step in () if refused else (capture.seal, capture.plan, capture.ask):
                 if not await step():
                     break
@@ -128,13 +137,14 @@ async def _account(order: Order, tools: Tools, session: Session) -> AsyncIterato
     try:
         yield account
     finally:
-        tools.budget.close(account)
+        await in_thread(tools.saving, tools.budget.close, account)
 
 
 def _finished_before(session: Session) -> Snapshot:
     """Return the final snapshot of a capture that finished before its last status was written."""
     manifest = session.manifest
-    return Snapshot(manifest, str(session.path), manifest.questions, manifest.questions, session.manifest_sha256())
+    digest = manifest_sha256(session.layout, manifest.session_id)
+    return Snapshot(manifest, str(session.path), manifest.questions, manifest.questions, digest)
 
 
 def _own_rules(order: Order, tools: Tools) -> OwnRules:
@@ -148,17 +158,15 @@ class _Capture:
     def __init__(
         self, order: Order, tools: Tools, session: Session, account: Account, report: Report, redactor: Redactor
     ) -> None:
-        self._order = order
-        self._tools = tools
+        self._order, self._tools = order, tools
         self._session = session
         self._account = account
         self._report_to = report
         self._questions: list[Question] = []
         self._window, self._beyond_window = fix_window(order.spec.window, order.created)
-        self._identity = Identity(
-            tools.kubernetes, order.owner.namespace, order.spec.service_account_name or tools.default_service_account
-        )
-        self._journal = JournalWriter(session, tools.saving)
+        account_name = order.spec.service_account_name or tools.default_service_account
+        self._identity = Identity(tools.kubernetes, order.owner.namespace, account_name, self._shared_since())
+        self.journal = JournalWriter(session, tools.saving)
         self._deadline = Deadline(
             end=session.manifest.start_time + timedelta(seconds=parse_duration(order.spec.timeout)),
             timeout=order.spec.timeout,
@@ -178,7 +186,12 @@ class _Capture:
             kubernetes=self._identity.kubernetes,
             http=tools.http,
             data_sources=KubernetesDataSources(
-                tools.kubernetes, order.owner.namespace, tools.operator_namespace, tools.ca_bundle
+                tools.kubernetes,
+                order.owner.namespace,
+                tools.operator_namespace,
+                tools.ca_bundle,
+                tools.proxy,
+                tools.source_pace,
             ),
             now=tools.now,
             parsers=tools.parsers,
@@ -188,6 +201,11 @@ class _Capture:
             kubelets=tools.kubelets,
             redactor=redactor,
         )
+
+    def _shared_since(self) -> float:
+        """Return from which monotonic time on an answer of the Kubernetes API shows the end of the window."""
+        left = (self._window.end - self._tools.now()).total_seconds()
+        return max(self._order.seen_at, time.monotonic() + left)
 
     async def refuse(self, missing: Missing) -> None:
         """Capture nothing. `missing`: the gap that gives the reason."""
@@ -212,13 +230,16 @@ class _Capture:
         """Make the plan, unless an earlier process has made one that can be used. Returns False if that failed."""
         former = FormerPlan.of(self._session.progress.plan, [fetcher.name for fetcher in self._tools.fetchers])
         if former is not None and former.usable:
-            self._questions = [*former.questions]
+            fetchers, done = self._tools.fetchers, self._session.done
+            self._questions, lost = await former.complete(fetchers, self._order.spec, self._sources, done)
+            for unknown in lost:
+                await self.journal.record_done(unknown)
         elif self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
             await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP), former)
             return False
         else:
-            await self._journal.write(self._session.record_begun, PLAN_KEY)
-            await self._deadline.run([self._make_plan(former)])
+            async with self.journal.counted(PLAN_KEY):
+                await self._deadline.run([self._make_plan(former)])
             if self._deadline.interruption is not None:
                 await self._give_up_plan(self._deadline.missing("the plan"), former)
                 return False
@@ -227,8 +248,13 @@ class _Capture:
 
     async def ask(self) -> bool:
         """Ask every question that is not done yet. Afterwards each has artifacts, gaps or both."""
-        await self._deadline.run([self._wait_for_the_windows_end()])
-        answering = Answering(
+        async with self.journal.syncing_soon():
+            await self._deadline.run([self._wait_for_the_windows_end()])
+            await self._answering().ask(self._questions)
+        return True
+
+    def _answering(self) -> Answering:
+        return Answering(
             session=self._session,
             tools=self._tools,
             sources=self._sources,
@@ -236,11 +262,9 @@ class _Capture:
             deadline=self._deadline,
             readers=self._readers,
             saver=self._saver,
-            journal=self._journal,
+            journal=self.journal,
             report=self._report,
         )
-        await answering.ask(self._questions)
-        return True
 
     async def _wait_for_the_windows_end(self) -> None:
         """Wait until the second in which the resource was created is over: the window ends with it."""
@@ -250,15 +274,15 @@ class _Capture:
 
     async def make_timeline(self) -> None:
         """Save the timeline."""
-        await TimelineStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
+        await TimelineStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal).make()
 
     async def make_findings(self) -> None:
         """Save the findings."""
-        await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal).make()
+        await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal).make()
 
     async def make_report(self) -> None:
         """Save the report."""
-        step = ReportStep(self._order, self._session, self._tools, self._readers, self._saver, self._journal)
+        step = ReportStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal)
         await step.make(self.concluded())
 
     async def upload(self, manifest: Manifest) -> Manifest:
@@ -267,8 +291,7 @@ class _Capture:
         def sent(number: int) -> None:
             self._report_to(replace(self._snapshot(), uploaded=number))
 
-        sources = self._sources.data_sources
-        uploading = UploadStep(self._order, self._session, self._tools, sources, self._journal, sent)
+        uploading = UploadStep(self._order, self._session, self._tools, self._sources.data_sources, self.journal, sent)
         uploaded, missing = await uploading.upload(manifest)
         return self._with_gap(uploaded, missing) if missing else uploaded
 
@@ -295,17 +318,18 @@ class _Capture:
         questions, gaps = await make_plan(self._tools.fetchers, self._order.spec, self._sources)
         _, stricter = level_for(self._tools.redaction, self._order.spec.redaction)
         gaps[:0] = [gap_of(OWN, missing) for missing in (self._beyond_window, stricter) if missing is not None]
-        gaps += former.unasked([*self._session.done, *(question.key for question in questions)]) if former else []
-        await self._journal.record_done(Done(PLAN_KEY, (), tuple(gaps)))
-        await self._journal.write(self._session.record_plan, plan_record(questions))
+        gaps += former.gaps_of_unanswered([*self._session.done, *(question.key for question in questions)]) if former else []
+        await self.journal.record_without_sync(Done(PLAN_KEY, (), tuple(gaps)))  # the plan's line syncs it
+        record = await in_thread(self._tools.saving, plan_record, questions, self._sources.redactor)
+        await self.journal.write(self._session.record_plan, record)
         self._questions = questions
 
     async def _give_up_plan(self, missing: Missing, former: FormerPlan | None = None) -> None:
-        unasked = former.unasked(self._session.done) if former else []
-        await self._journal.record_done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unasked)))
+        unanswered = former.gaps_of_unanswered(self._session.done) if former else []
+        await self.journal.record_done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unanswered)))
 
     async def _record_interruption(self, reason: GapReason) -> None:
-        await self._journal.write(self._session.record_interruption, reason.value)
+        await self.journal.write(self._session.record_interruption, reason.value)
 
     def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
         """Return the final manifest with one more gap."""

@@ -27,16 +27,15 @@ class DerivedStep:
     saver: Saver
     journal: JournalWriter
 
-    async def begin(self, question: Question, severity: Severity = "gap") -> bool:
-        """Record that the step begins. Returns False, with a gap recorded, if the process died in it too often.
+    async def may_begin(self, question: Question, severity: Severity = "gap") -> bool:
+        """Return whether the step may begin. False, with a gap recorded: the process died in it too often.
 
         `severity`: of that gap.
         """
         if self.session.progress.deaths[question.key] >= MAX_DEATHS:
             given_up = Answer(missing=[Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP, severity)])
-            await self.journal.record_done(given_up.done(question))
+            await self.journal.record_without_sync(given_up.done(question))
             return False
-        await self.journal.write(self.session.record_begun, question.key)
         return True
 
     def origins(self, reads: Callable[[Origin], bool]) -> dict[str, Origin]:

@@ -16,10 +16,11 @@ from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import LoadedDocument
 from aletheia_operator.session import VerdictSummary
+from aletheia_operator.text.sizes import counted
 
 FINDINGS_KEY = "findings"
 FINDINGS = Question("Findings", FINDINGS_KEY, "findings", {})
-SEALED = "sealed: see data/findings.json"
+SEALED = "sealed: see data/findings.json.age"
 
 log = logging.getLogger(__name__)
 
@@ -34,19 +35,20 @@ class FindingsStep(DerivedStep):
         origins = [origin for answer in done.values() for origin in answer.origins.values()]
         if FINDINGS_KEY in done or not any(self.readers.reads(origin) for origin in origins):
             return
-        if not await self.begin(FINDINGS):
+        if not await self.may_begin(FINDINGS):
             return
         answer, summary = Answer(), None
         try:
-            unread = await in_thread(self.tools.saving, self.read_again, self.origins(self.readers.reads))
-            verdict = await in_thread(self.tools.saving, self._judge)
-            summary = self._summary(verdict)
-            document = self._document(verdict, unread)
-            await self.saver.save(FINDINGS, document, answer, Usage())
+            async with self.journal.counted(FINDINGS_KEY):
+                unread = await in_thread(self.tools.saving, self.read_again, self.origins(self.readers.reads))
+                verdict = await in_thread(self.tools.saving, self._judge)
+                summary = self._summary(verdict)
+                document = self._document(verdict, unread)
+                await self.saver.save(FINDINGS, document, answer, Usage())
         except Exception:
             log.exception("the findings of session %s could not be made", self.session.manifest.session_id)
             answer.missing.append(internal_error("findings"))
-        await self.journal.record_done(replace(answer.done(FINDINGS), verdict=summary))
+        await self.journal.record_without_sync(replace(answer.done(FINDINGS), verdict=summary))
 
     def _judge(self) -> Verdict:
         gaps = [gap for done in self.session.done.values() for gap in done.gaps if gap.severity == "gap"]
@@ -67,11 +69,19 @@ class FindingsStep(DerivedStep):
         return VerdictSummary(headline=f"{cause[:120]}; {SEALED}", findings=quiet)
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
-        outcome = Outcome(summary=verdict.headline, counts=f"{len(verdict.findings)} findings")
+        outcome = Outcome(summary=verdict.headline, counts=counted(len(verdict.findings), "finding"))
         if verdict.failed or self.readers.not_in_findings:
             what = ", ".join([*verdict.failed, *sorted(self.readers.not_in_findings)[:3]])
             message = f"a fault of the operator's own, which its log has: the findings are without {what}"
             outcome.missing.append(Missing("findings", GapReason.INTERNAL_ERROR, message))
+        if left_out := self.readers.evidence.left_out:
+            what = ", ".join(counted(number, kind) for kind, number in left_out.items())
+            message = f"made without {what}, which do not fit into memory; the evidence has them"
+            outcome.missing.append(Missing("findings", GapReason.BUDGET_EXCEEDED, message, "note"))
+        if unread:
+            message = "captured before a restart of the operator, and cannot be read again: the findings are without"
+            message += f" {', '.join(unread[:3])}{f' and {len(unread) - 3} more' if len(unread) > 3 else ''}"
+            outcome.missing.append(Missing("findings", GapReason.UNAVAILABLE, message, "note"))
         owner = self.order.owner
         metadata = {
             "investigation": owner.name,

@@ -1,10 +1,11 @@
 """Input and output of a capture: the order, the process' shared tools, and snapshots of its progress."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from aletheia_operator.api import InvestigationSpec
@@ -12,18 +13,16 @@ from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.pace import Pace
 from aletheia_operator.fetchers import FETCHERS, Fetcher
 from aletheia_operator.investigate.budget import Budget
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
-from aletheia_operator.settings import Limits, Redaction
+from aletheia_operator.settings import Limits, Proxy, Redaction
+from aletheia_operator.text.timestamps import utc_now
 
 SAVING_THREADS = 16
 UPLOAD_THREADS = 4  # each holds a part of a file in memory
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def saving_threads() -> Executor:
@@ -47,7 +46,7 @@ class Tools:
     """Reads log files from nodes. None: they are not read."""
     parsers: Parsers = field(default_factory=Parsers)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
-    """Limits concurrent artifact writes."""
+    """Limits concurrent writes of artifacts that are not small."""
     reporting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Limits concurrent reports."""
     suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
@@ -63,6 +62,10 @@ class Tools:
     """Namespace of the Secrets of DataSources. None: DataSources can have no Secrets."""
     ca_bundle: Path | None = None
     """PEM file with CAs that DataSources are verified with besides the public ones. None: the public ones alone."""
+    proxy: Proxy = field(default_factory=Proxy)
+    """The proxy of DataSources that name none."""
+    source_pace: Pace = field(default_factory=Pace)
+    """Limits the requests per second to DataSources."""
     finding_rules: Sequence[FindingRule] = ()
     """An admin's own rules for findings."""
     saving: Executor = field(default_factory=saving_threads)
@@ -81,6 +84,10 @@ class Order:
     created: datetime
     spec: InvestigationSpec
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set if this process was asked to end: if it is killed before it has ended, no question is to blame."""
+    seen_at: float = field(default_factory=time.monotonic)
+    """Monotonic time at which this process first saw it."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The report step: saves report.html. It is derived from the evidence, so if it fails, there is only a note."""
 
-import asyncio
 import logging
 from dataclasses import dataclass, replace
 
@@ -11,7 +10,7 @@ from aletheia_operator.investigate.gaps import internal_error, save_failed
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import NoFiles, PlainFiles, Source, html_report
-from aletheia_operator.session import Artifact, Manifest, Written
+from aletheia_operator.session import Artifact, Manifest, WrittenFile
 
 REPORT_KEY = "report"
 REPORT = Question("Report", REPORT_KEY, "report", {})
@@ -32,10 +31,10 @@ class ReportStep(DerivedStep):
         wants_seal = self.order.spec.session is not None and self.order.spec.session.encryption is not None
         if REPORT_KEY in self.session.done or (wants_seal and self.session.seal is None):
             return
-        if await self.begin(REPORT, "note"):
+        if await self.may_begin(REPORT, "note"):
             answer = Answer()
             await self._save(manifest, answer)
-            await self.journal.record_done(answer.done(REPORT))
+            await self.journal.record_without_sync(answer.done(REPORT))
 
     async def _save(self, manifest: Manifest, answer: Answer) -> None:
         """Add the saved report to the answer, or a gap."""
@@ -43,26 +42,23 @@ class ReportStep(DerivedStep):
             answer.missing.append(Missing("report", GapReason.BUDGET_EXCEEDED, spent, "note"))
             return
         try:
-            async with self.tools.reporting:
+            async with self.journal.counted(REPORT_KEY), self.tools.reporting:
                 written = await in_thread(self.tools.saving, self._write, manifest)
             self.saver.account.kept_bytes += written.size_bytes
             answer.artifacts.append(self._artifact(written))
-        except asyncio.CancelledError:  # the process stops in good order
-            await self.journal.write(self.session.record_stopped, REPORT_KEY)
-            raise
         except OSError as e:
             answer.missing.append(replace(save_failed("report", e), severity="note"))
         except Exception:
             log.exception("the report of session %s could not be made", self.session.manifest.session_id)
             answer.missing.append(replace(internal_error("report"), severity="note"))
 
-    def _write(self, manifest: Manifest) -> Written:
+    def _write(self, manifest: Manifest) -> WrittenFile:
         files = PlainFiles(self.session.path) if self.session.seal is None else NoFiles()
         return self.session.write_report(
             html_report(Source(manifest, files, self.readers.in_memory, self.readers.kept_entries))
         )
 
-    def _artifact(self, written: Written) -> Artifact:
+    def _artifact(self, written: WrittenFile) -> Artifact:
         return Artifact(
             path=written.path,
             fetcher=REPORT.fetcher,

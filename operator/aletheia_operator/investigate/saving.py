@@ -6,7 +6,7 @@ If a document breaks off, the entries so far are kept, and its outcome has a gap
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,10 +20,12 @@ from aletheia_operator.investigate.entry_readers import EntryReader, EntryReader
 from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.threads import in_thread, to_the_end
+from aletheia_operator.memory import give_back
 from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.scratch import Scratches
-from aletheia_operator.session import Artifact, Done, EntryBuffer, Origin, Session, Written, encoded
+from aletheia_operator.session import Artifact, Done, EntryBuffer, Origin, Session, WrittenFile, encoded
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.text.trace_ids import TraceIds
 
@@ -31,6 +33,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+SMALL_BYTES = 1024 * 1024
+"""Artifacts up to this size do not wait for larger ones: they mostly wait for the disk, which takes several at once."""
 OWN_SOURCE = "aletheia"
 """Source of documents that are derived from captured ones."""
 
@@ -107,15 +111,17 @@ class Saver:
     def _give_up(self, entries: EntryBuffer, scratches: Scratches) -> None:
         entries.close()
         self.session.close_scratches(scratches)
+        if entries.size_bytes > SMALL_BYTES:
+            give_back()
 
-    def _artifact(self, question: Question, document: Document, count: int, complete: bool, written: Written) -> Artifact:
+    def _artifact(self, question: Question, document: Document, count: int, complete: bool, written: WrittenFile) -> Artifact:
         return Artifact(
             path=written.path,
             fetcher=question.fetcher,
             target=self.redactor.another().text(document.target or question.target),
             count=count,
             # a summary may quote the content, so it stays in the sealed file
-            summary=document.outcome.summary if self.session.seal is None else f"{count} entries, sealed",
+            summary=document.outcome.summary if self.session.seal is None else f"{counted(count, 'entry')}, sealed",
             counts=document.outcome.counts if self.session.seal is None else "",
             time_range=list(self.window.as_texts()),
             size_bytes=written.size_bytes,
@@ -127,10 +133,10 @@ class Saver:
 
     async def _write(
         self, document: Document, metadata: dict[str, Any], entries: EntryBuffer, reader: EntryReader, collected_at: datetime
-    ) -> Written:
+    ) -> WrittenFile:
         """Write the file, and pass its path to the reader."""
 
-        def write() -> Written:
+        def write() -> WrittenFile:
             redactor = self.redactor.another()
             if document.source != OWN_SOURCE:  # derived from redacted documents
                 redact_document(metadata, redactor)
@@ -139,8 +145,8 @@ class Saver:
             reader.close(written.path, metadata)
             return written
 
-        async def limited() -> Written:
-            async with self.tools.writing:
+        async def limited() -> WrittenFile:
+            async with self.tools.writing if entries.size_bytes > SMALL_BYTES else nullcontext():
                 return await in_thread(self.tools.saving, write)
 
         return await self._uninterrupted(limited())

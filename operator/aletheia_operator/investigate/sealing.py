@@ -4,8 +4,8 @@ import asyncio
 import base64
 import binascii
 
-from aletheia_operator.api.keeping import EncryptionSpec, SecretKeyReference
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.session import EncryptionSpec, PasswordReference
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.identity import Identity
 from aletheia_operator.session.seal import Encryption, seal_by_password, seal_to_recipients
@@ -22,7 +22,7 @@ async def encryption_for(spec: EncryptionSpec, identity: Identity) -> Encryption
         raise Rejected(f"spec.session.encryption.recipients: {e}", GapReason.SEALING_FAILED) from e
 
 
-async def _read_password(reference: SecretKeyReference, identity: Identity) -> str:
+async def _read_password(reference: PasswordReference, identity: Identity) -> str:
     if identity.service_account is None:
         message = (
             f"Secret {reference.name} is not read with the operator's rights: name a serviceAccountName, and grant it the verb"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -10,7 +11,8 @@ T = TypeVar("T")
 
 async def in_thread(executor: Executor, call: Callable[..., T], *arguments: object) -> T:
     """Call in a thread of `executor`. A cancellation is raised only after the call has ended; its result is lost then."""
-    return await to_the_end(asyncio.get_running_loop().run_in_executor(executor, call, *arguments))
+    context = copy_context()  # what is logged there has the fields of this task
+    return await to_the_end(asyncio.get_running_loop().run_in_executor(executor, context.run, call, *arguments))
 
 
 async def to_the_end(work: Awaitable[T], undo: Callable[[T], None] | None = None) -> T:

@@ -22,14 +22,15 @@ class TimelineStep(DerivedStep):
     async def make(self) -> None:
         """Save the timeline, unless it is done or there is nothing to show."""
         origins = self.origins(lambda origin: self.readers.timeline.reader(*origin) is not None)
-        if not origins or TIMELINE_KEY in self.session.done or not await self.begin(TIMELINE):
+        if not origins or TIMELINE_KEY in self.session.done or not await self.may_begin(TIMELINE):
             return
         answer, outcome = Answer(), Outcome()
-        unread = await in_thread(self.tools.saving, self.read_again, origins)
-        outcome.missing += self._gaps(unread)
-        document = await in_thread(self.tools.saving, self._document, outcome)
-        await self.saver.save(TIMELINE, document, answer, Usage())
-        await self.journal.record_done(answer.done(TIMELINE))
+        async with self.journal.counted(TIMELINE_KEY):
+            unread = await in_thread(self.tools.saving, self.read_again, origins)
+            outcome.missing += self._gaps(unread)
+            document = await in_thread(self.tools.saving, self._document, outcome)
+            await self.saver.save(TIMELINE, document, answer, Usage())
+        await self.journal.record_without_sync(answer.done(TIMELINE))
 
     def _gaps(self, unread: Sequence[str]) -> list[Missing]:
         """Return the gaps of the timeline. `unread`: paths of artifacts that cannot be read again."""

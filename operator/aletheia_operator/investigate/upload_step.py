@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aletheia_operator.api import parse_duration
-from aletheia_operator.api.keeping import UploadSpec
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.session import UploadSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import DataSources, Missing

@@ -1,6 +1,6 @@
 """Sessions on disk: names, layout, atomic store and manifest."""
 
-from aletheia_operator.session.artifact import EntryBuffer, Written, encoded, read_artifact
+from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, encoded, read_artifact
 from aletheia_operator.session.journal import Done, Origin
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.lock import SessionBusy
@@ -33,7 +33,7 @@ __all__ = [
     "SessionBusy",
     "SessionLayout",
     "VerdictSummary",
-    "Written",
+    "WrittenFile",
     "create_session",
     "encoded",
     "find_session",

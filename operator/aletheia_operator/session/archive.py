@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,15 @@ from typing import BinaryIO, cast
 from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
 from aletheia_operator.session.files import make_directory, open_new, replace
+from aletheia_operator.session.guarded_directory import GuardedDirectory
 from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest, read_copy, read_session
 from aletheia_operator.session.names import is_session_id
-from aletheia_operator.session.place import Place
 from aletheia_operator.session.retention_record import RetentionRecord, retention_record_bytes
 from aletheia_operator.session.staging import publish, remove_leftovers, staging
 from aletheia_operator.session.tar_stream import END, ArchiveError, file_header, next_file, padding, read_exactly, require_end
 from aletheia_operator.session.verify import verify
-
-CHECKED_AT_ONCE = 4
-"""Files of a download that are compared with their digests at the same time."""
 
 
 def export_session(directory: Path, write: Callable[[bytes | memoryview], object]) -> Manifest:
@@ -108,23 +104,12 @@ def import_directory(layout: SessionLayout, directory: Path, max_bytes: int | No
 
 
 def move_directory(layout: SessionLayout, directory: Path) -> Imported:
-    """Restore a session from a directory on the same file system, of which each file is checked, synced and moved.
+    """Restore a session from a directory on the same file system, by moving its files.
 
-    Raises as `import_session`. A file that differs from the manifest is removed, so that it can be fetched again.
+    The caller has compared each file with its digest. Raises as `import_session`.
     """
     manifest, content = _manifest_of(directory)
-
-    def check(artifact: Artifact) -> None:
-        try:
-            _copy(directory / artifact.path, artifact, None)
-        except ArchiveError:
-            (directory / artifact.path).unlink(missing_ok=True)
-            raise
-
-    with ThreadPoolExecutor(CHECKED_AT_ONCE) as threads:
-        for _ in threads.map(check, manifest.artifacts):
-            pass
-    with _restored(layout, manifest, content, None) as made:
+    with _restored(layout, manifest, content, None, moved=True) as made:
         if made is not None:
             for artifact in manifest.artifacts:
                 _move(directory, artifact, made)
@@ -141,22 +126,25 @@ def _manifest_of(directory: Path) -> tuple[Manifest, bytes]:
 
 
 @contextmanager
-def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None) -> Iterator[Place | None]:
+def _restored(
+    layout: SessionLayout, manifest: Manifest, content: bytes, max_bytes: int | None, *, moved: bool = False
+) -> Iterator[GuardedDirectory | None]:
     """Yield a directory for the session's files. At the end of the context it becomes the session.
 
+    `moved`: the files are on this file system already, and take no more space.
     Yields None if the same session is there already, complete: then only check the files.
     """
     if max_bytes is not None and manifest.size_bytes > max_bytes:
         raise ArchiveError(f"it holds {manifest.size_bytes} bytes, more than the {max_bytes} that are allowed")
-    if _is_there(layout.session(manifest.session_id), manifest, content):
+    if is_there(layout, manifest, content):
         yield None
         return
     make_directory(layout.sessions)
     remove_leftovers(layout)
-    require_space(layout.sessions, manifest.size_bytes)
-    with staging(layout, f"import-{manifest.session_id}") as made, Place(made, lock=False) as place:
-        yield place
-        place.require()
+    require_space(layout.sessions, 0 if moved else manifest.size_bytes)
+    with staging(layout, f"import-{manifest.session_id}") as made, GuardedDirectory(made, lock=False) as guarded:
+        yield guarded
+        guarded.require()
         replace(made / MANIFEST, content)
         replace(made / RETENTION_RECORD, retention_record_bytes(RetentionRecord(keep=True, imported=True)))
         if not publish(made, layout.session(manifest.session_id)):
@@ -165,8 +153,12 @@ def _restored(layout: SessionLayout, manifest: Manifest, content: bytes, max_byt
             )
 
 
-def _is_there(directory: Path, manifest: Manifest, content: bytes) -> bool:
-    """Return whether the same session is there, complete; False if nothing is. Raises ArchiveError if something else is."""
+def is_there(layout: SessionLayout, manifest: Manifest, content: bytes) -> bool:
+    """Return whether the same session is there, complete; False if nothing is. Raises ArchiveError if something else is.
+
+    `content`: of manifest.json.
+    """
+    directory = layout.session(manifest.session_id)
     if not os.path.lexists(directory):
         return False
     try:
@@ -220,7 +212,7 @@ def _checked_manifest(content: bytes, session_id: str) -> Manifest:
     return manifest
 
 
-def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Place | None) -> None:
+def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: GuardedDirectory | None) -> None:
     member = next_file(archive)
     if member is None:
         raise ArchiveError(f"{artifact.path} is missing")
@@ -233,23 +225,28 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Place |
     read_exactly(archive, len(padding(size)))
 
 
-def _copy(path: Path, artifact: Artifact, made: Place | None) -> None:
+def _copy(path: Path, artifact: Artifact, made: GuardedDirectory | None) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as e:
         raise ArchiveError(f"{artifact.path} is missing") from e
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
-            raise ArchiveError(f"{artifact.path} is not a file of {artifact.size_bytes} bytes, as the manifest says")
+        _require_file(descriptor, artifact)
         _keep(cast("BinaryIO", file), artifact, made)
 
 
-def _move(directory: Path, artifact: Artifact, made: Place) -> None:
-    """Sync a listed file and move it below `made`."""
+def _require_file(descriptor: int, artifact: Artifact) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
+        raise ArchiveError(f"{artifact.path} is not a file of {artifact.size_bytes} bytes, as the manifest says")
+
+
+def _move(directory: Path, artifact: Artifact, made: GuardedDirectory) -> None:
+    """Sync a listed file and move it below `made`. Raises ArchiveError if its size is not the manifest's."""
     target = made.path / artifact.path
-    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
+        _require_file(descriptor, artifact)
         os.fsync(descriptor)
         made.make_folder(target.parent)
         os.rename(directory / artifact.path, target)
@@ -258,7 +255,7 @@ def _move(directory: Path, artifact: Artifact, made: Place) -> None:
         os.close(descriptor)
 
 
-def _keep(source: BinaryIO, artifact: Artifact, made: Place | None) -> None:
+def _keep(source: BinaryIO, artifact: Artifact, made: GuardedDirectory | None) -> None:
     """Write a listed file below `made`, and check its digest. `made` None: only check it."""
     if made is None:
         copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: None)

@@ -104,7 +104,7 @@ class EntryBuffer:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFile:
     """An artifact's file: complete and synced, under a temporary name until `Session.record`. `path` is relative."""
 
     path: str

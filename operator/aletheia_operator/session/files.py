@@ -1,6 +1,7 @@
 """Atomic file operations on the session volume: at every moment a file is absent or complete. All calls block."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,8 +20,11 @@ def open_new(path: Path, mode: int = FILE_MODE) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
-def replace(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
-    """Write a small file in one atomic step. An existing file is replaced."""
+def replace(path: Path, content: bytes, mode: int = FILE_MODE, *, sync: bool = True) -> None:
+    """Write a small file in one atomic step. An existing file is replaced.
+
+    `sync`: False if a crash of the machine may lose the file or its content.
+    """
     new = temporary(path)
     with suppress(FileNotFoundError):
         new.unlink()
@@ -28,11 +32,13 @@ def replace(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
     try:
         try:
             write_all(descriptor, content)
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.rename(new, path)
-        sync_directory(path.parent)
+        if sync:
+            sync_directory(path.parent)
     except BaseException:
         with suppress(OSError):
             new.unlink()
@@ -54,14 +60,18 @@ def open_below(directory: Path, path: str) -> int:
         os.close(at)
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory and its parents, and sync each: a file that is renamed into it must not survive without it."""
+def make_directory(path: Path, made: Callable[[Path], None] | None = None) -> None:
+    """Make a directory and its parents.
+
+    `made` is called with the directory of each new name. None: `sync_directory`, since a file that is renamed into it must not
+    survive without it.
+    """
     if path.is_dir():
         return
-    make_directory(path.parent)
+    make_directory(path.parent, made)
     with suppress(FileExistsError):
         path.mkdir(mode=0o750)
-    sync_directory(path.parent)
+    (made or sync_directory)(path.parent)
 
 
 def sync_tree(path: Path) -> None:

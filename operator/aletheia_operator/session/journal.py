@@ -1,9 +1,10 @@
 """journal.ndjson: what a later process needs to resume an interrupted capture. It exists only while the capture runs.
 
 One line of JSON for each step:
+{"session": {...}}                               the first manifest, as the first line: the file of it is not synced
 {"plan": {...}}                                  the questions to ask
 {"begun": key}                                   a question is being asked; `key` may also be a step of the capture
-{"stopped": key}                                 the question was left because the operator stopped: it did not kill the process
+{"stopped": key}                                 the process was asked to stop during the question, which did not kill it
 {"key", "artifacts", "gaps", "origins", ...}     a question is done; written before its files get their names
 {"interrupted": reason}                          the timeout ran out, or the Investigation was cancelled
 {"redaction": salt}                              salt of the key for redaction tokens, in hex
@@ -12,7 +13,7 @@ One line of JSON for each step:
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,7 @@ import orjson
 
 from aletheia_operator.api.types import Model
 from aletheia_operator.scratch import write_all
-from aletheia_operator.session.files import sync_directory
-from aletheia_operator.session.manifest import Artifact, Gap, VerdictSummary
+from aletheia_operator.session.manifest import Artifact, Gap, Manifest, VerdictSummary
 from aletheia_operator.text.trace_ids import TraceIds
 
 
@@ -79,6 +79,9 @@ class Done:
 
 
 M = TypeVar("M", bound=Model)
+MAX_FIRST_LINE_BYTES = 4 * 1024 * 1024
+"""Longer than the manifest of a new session: its spec has at most the 1.5 MiB that etcd stores."""
+_SESSION = "session"
 
 
 def _known(model: type[M], value: Mapping[str, Any]) -> M:
@@ -113,6 +116,8 @@ class Progress:
 
         Raises ValueError, KeyError or TypeError for a damaged line.
         """
+        if _SESSION in line:
+            return  # read by `first_manifest`
         if "plan" in line:
             self.plan = line["plan"]
         elif "redaction" in line:
@@ -134,25 +139,49 @@ class Progress:
                 self.done.pop(done.key, None)
 
 
-def append(path: Path, line: Mapping[str, Any], sync: bool = True) -> None:
-    """Append a line. On an OSError the journal is left as it was.
+def append(path: Path, lines: Sequence[Mapping[str, Any]], sync: bool = True) -> None:
+    """Append lines. On an OSError the journal is left as it was.
 
-    Without `sync` a line survives a crash of the process, but perhaps not of the machine. The first line is always synced.
+    Without `sync` a line survives a crash of the process, but perhaps not of the machine, until a later line is synced. The
+    caller syncs the directory of a new journal.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o640)
     try:
         before = os.fstat(descriptor).st_size
         try:
-            write_all(descriptor, orjson.dumps(line) + b"\n")
-            if sync or before == 0:
+            write_all(descriptor, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+            if sync:
                 os.fsync(descriptor)
-            if before == 0:
-                sync_directory(path.parent)
         except OSError:
             os.ftruncate(descriptor, before)  # an incomplete line would damage the next one
             raise
     finally:
         os.close(descriptor)
+
+
+def first_line(manifest: Manifest) -> bytes:
+    """Return the first line of the journal of a new session."""
+    return orjson.dumps({_SESSION: manifest.to_json()}) + b"\n"
+
+
+def first_manifest(path: Path) -> bytes | None:
+    """Return the manifest in the journal's first line, as JSON; None if there is none. Raises OSError."""
+    try:
+        with path.open("rb") as file:
+            line = orjson.loads(file.readline(MAX_FIRST_LINE_BYTES))
+        return orjson.dumps(line[_SESSION])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_new(path: Path) -> bool:
+    """Return whether the journal is as `create_session` made it, with a name that a crash of the machine cannot lose."""
+    try:
+        with path.open("rb") as file:
+            line, more = file.readline(MAX_FIRST_LINE_BYTES), file.read(1)
+    except FileNotFoundError:
+        return False
+    return line.endswith(b"\n") and not more and line.startswith(b'{"%s":' % _SESSION.encode())
 
 
 def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:

@@ -8,7 +8,7 @@ from aletheia_operator.session.seal import SEALED_SUFFIX
 CATEGORIES = ("logs", "metrics", "traces", "events", "objects")
 SINGLES = ("timeline", "findings")
 """Categories of which a session has exactly one file."""
-MANIFEST, RETENTION_RECORD, REPORT = "manifest.json", "custody.json", "report.html"
+MANIFEST, RETENTION_RECORD, REPORT, JOURNAL = "manifest.json", "custody.json", "report.html", "journal.ndjson"
 """Names of files in a session's directory."""
 
 
@@ -47,7 +47,7 @@ class SessionLayout:
 
     def journal(self, session_id: str) -> Path:
         """Return the path of the journal, which exists only while the capture runs."""
-        return self.session(session_id) / "journal.ndjson"
+        return self.session(session_id) / JOURNAL
 
     def single(self, session_id: str, category: str) -> Path | None:
         """Return the path of the only file of a category in SINGLES; None for other categories."""

@@ -7,6 +7,7 @@ Unreadable
 └── NewerManifest  a newer version wrote it
 """
 
+import hashlib
 import os
 import re
 from datetime import datetime
@@ -20,6 +21,7 @@ from aletheia_operator.session.layout import CATEGORIES, MANIFEST, REPORT, Sessi
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.seal import SEALED_SUFFIX
+from aletheia_operator.text.sizes import counted
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 """Some 30,000 artifacts; parsing it takes about 0.2 s and 200 MB."""
@@ -110,6 +112,11 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return content
 
 
+def manifest_sha256(layout: SessionLayout, session_id: str) -> str:
+    """Return the SHA-256 of a session's manifest.json, in hex. Raises OSError."""
+    return hashlib.sha256(layout.manifest(session_id).read_bytes()).hexdigest()
+
+
 def is_report_path(path: str) -> bool:
     """Return whether a path is that of a session's report, sealed or not."""
     return path.removesuffix(SEALED_SUFFIX) == REPORT
@@ -138,7 +145,7 @@ def _shortened(manifest: Manifest) -> Manifest:
     gaps = manifest.gaps[:MAX_GAPS_IN_A_LARGE_MANIFEST]
     if more := manifest.gaps[MAX_GAPS_IN_A_LARGE_MANIFEST:]:
         severity = "gap" if any(gap.severity == "gap" for gap in more) else "note"
-        message = f"{len(more)} more gaps do not fit into the manifest: ask for less in one Investigation"
+        message = f"left out {counted(len(more), 'gap')}, for which the manifest has no room: ask for less in one Investigation"
         gaps.append(Gap(fetcher="Investigation", target=MANIFEST, reason="SaveFailed", message=message, severity=severity))
     artifacts = [artifact.model_copy(update={"summary": ""}) for artifact in manifest.artifacts]
     return manifest.model_copy(update={"artifacts": artifacts, "gaps": gaps})

@@ -12,8 +12,8 @@ from aletheia_operator.session.files import sync_directory, temporary
 class Publisher:
     """Publishes the files of one session.
 
-    Files stay if their directory cannot be synced. Until `sync` succeeds, a crash of the machine may restore their temporary
-    names, under which `is_whole` finds them.
+    Until `sync` succeeds, a crash of the machine may restore their temporary names, under which `is_whole` finds them. So one
+    sync of each directory is enough, before the manifest is written.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,18 @@ class Publisher:
             with suppress(OSError):
                 temporary(path).unlink()
             raise
-        self._unsynced.add(path.parent)
-        with suppress(OSError):
-            self.sync()
+        self.changed(path.parent)
+
+    def changed(self, directory: Path) -> None:
+        """Remember that names in a directory changed: `sync` syncs it."""
+        self._unsynced.add(directory)
+
+    def named_before(self, path: Path, session: Path) -> None:
+        """Remember that an earlier process named a file and the directories above it, up to the session's, without a sync."""
+        for directory in path.parents:
+            self.changed(directory)
+            if directory == session:
+                return
 
     def sync(self) -> None:
         """Sync the directories, so that the names survive a crash of the machine. Raises OSError."""

@@ -7,7 +7,7 @@ changes the other's fields. One lock for the whole volume, held for milliseconds
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from aletheia_operator.api.types import GROUP, Model
 from aletheia_operator.session.files import replace
-from aletheia_operator.session.layout import SessionLayout
+from aletheia_operator.session.layout import RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.lock import SessionBusy, unlock
 
 LEGAL_HOLD = f"{GROUP}/legal-hold"
@@ -48,6 +48,10 @@ class RetentionRecord(Model):
     """When its Investigation was first found to be gone; None if it exists."""
     spared: str | None = None
     """Why the session is kept although its Investigation is gone: perhaps nobody deleted it. None: there is no such reason."""
+    adopted_by: str | None = None
+    """Uid of the Investigation that the session belongs to since a restore from a backup. None: it is the manifest's."""
+    adopted_at: datetime | None = None
+    """When it was first found to belong to that Investigation. None: it is the manifest's."""
 
     @property
     def hold_reason(self) -> str | None:
@@ -60,23 +64,45 @@ class RetentionRecord(Model):
         return self.keep or self.imported or self.spared is not None or self.hold_reason is not None
 
 
+_DEFAULT = RetentionRecord()
+
+
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:
     """Read the record. One that cannot be read counts as a hold: a session is better kept too long than lost."""
+    path = f"{layout.sessions}/{session_id}/{RETENTION_RECORD}"  # a Path of each of thousands would take longer than the rest
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        with os.fdopen(os.open(layout.retention_record(session_id), flags), "rb") as file:
+        with os.fdopen(os.open(path, flags), "rb") as file:
             return RetentionRecord.model_validate_json(file.read(MAX_RECORD_BYTES + 1))
     except FileNotFoundError:
-        return RetentionRecord()
+        return _DEFAULT
     except (OSError, ValidationError):
         return RetentionRecord(keep=True, hold=UNREADABLE)
 
 
 def update_retention_record(layout: SessionLayout, session_id: str, **changes: Any) -> RetentionRecord:
     """Change fields of the record, and return it. Other fields stay. Raises SessionBusy, OSError."""
+    return _change(layout, session_id, lambda _: changes)
+
+
+def adopt(layout: SessionLayout, session_id: str, uid: str, legal_hold: str | None, now: datetime) -> RetentionRecord:
+    """Record that the session belongs to an Investigation with another uid from now on, and return the record.
+
+    `legal_hold`: value of that Investigation's annotation; None without it. Then a hold by the former annotation becomes one
+    of the volume: nobody who had the right has lifted it. Raises SessionBusy, OSError.
+    """
+
+    def changes(before: RetentionRecord) -> dict[str, Any]:
+        hold = before.hold if legal_hold is not None else before.hold_reason
+        return {"adopted_by": uid, "adopted_at": now, "hold": hold}
+
+    return _change(layout, session_id, changes)
+
+
+def _change(layout: SessionLayout, session_id: str, changes: Callable[[RetentionRecord], Mapping[str, Any]]) -> RetentionRecord:
     with retention_lock(layout):
         before = read_retention_record(layout, session_id)
-        after = before.model_copy(update=changes)
+        after = before.model_copy(update=changes(before))
         if after != before:
             replace(layout.retention_record(session_id), retention_record_bytes(after))
     return after

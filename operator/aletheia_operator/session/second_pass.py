@@ -23,12 +23,12 @@ from aletheia_operator.scratch import Scratches
 from aletheia_operator.session.archive import write_checked
 from aletheia_operator.session.artifact import END, HEAD_LINES, EntryBuffer, metadata_of, write_artifact
 from aletheia_operator.session.files import replace, temporary
+from aletheia_operator.session.guarded_directory import GuardedDirectory
 from aletheia_operator.session.layout import MANIFEST, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest, RedactionRecord
 from aletheia_operator.session.manifest_file import is_report_path, manifest_bytes, read_session
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
-from aletheia_operator.session.place import Place
 from aletheia_operator.session.seal import Seal
 from aletheia_operator.session.staging import publish, staging
 from aletheia_operator.session.tar_stream import ArchiveError
@@ -53,11 +53,11 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
         if not old.finished or old.expiration_time is not None:
             raise ArchiveError(f"{old_id} is not redacted: its capture has not ended, or its data has expired")
         sha256 = hashlib.sha256(content).hexdigest()
-        with staging(layout, f"redact-{old_id}") as made, Place(made, lock=False) as place:
+        with staging(layout, f"redact-{old_id}") as made, GuardedDirectory(made, lock=False) as guarded:
             scratches = Scratches(made, encrypted=True)
             try:
                 copies = [
-                    _Copy(directory, place, old, artifact, redactor.another(), scratches).make(key)
+                    _Copy(directory, guarded, old, artifact, redactor.another(), scratches).make(key)
                     for artifact in old.artifacts
                     if not is_report_path(artifact.path)
                 ]
@@ -66,7 +66,7 @@ def redact_session(layout: SessionLayout, old_id: str, redactor: Redactor, key: 
             manifest = _manifest(old, sha256, copies, redactor)
             for digits in range(4, MAX_SESSION_ID_DIGITS):
                 named = manifest.model_copy(update={"session_id": session_id(f"{sha256} {redactor.level}", digits)})
-                place.require()
+                guarded.require()
                 replace(made / MANIFEST, manifest_bytes(named))
                 if publish(made, layout.session(named.session_id)):
                     return named
@@ -101,7 +101,7 @@ class _Copy:
     """Copies one artifact, redacted. Reads it in chunks, so that only a few entries are in memory."""
 
     directory: Path
-    place: Place
+    guarded: GuardedDirectory
     manifest: Manifest
     artifact: Artifact
     redactor: Redactor
@@ -187,11 +187,11 @@ class _Copy:
         for rule, number in self.redactor.counts.items():
             redactions[rule] = redactions.get(rule, 0) + number
         metadata["redactions"] = redactions
-        path = self.place.path / self.artifact.path
-        self.place.make_folder(path.parent)
+        path = self.guarded.path / self.artifact.path
+        self.guarded.make_folder(path.parent)
         encryption = self.manifest.encryption
         seal = Seal(tuple(encryption.recipients)) if encryption else None
-        size_bytes, sha256 = write_artifact(path, source, metadata, self._entries, seal, self.place.check(temporary(path)))
+        size_bytes, sha256 = write_artifact(path, source, metadata, self._entries, seal, self.guarded.check(temporary(path)))
         temporary(path).rename(path)
         changes = {"size_bytes": size_bytes, "sha256": sha256, "redactions": redactions}
         text: Callable[[str], str] = words.text

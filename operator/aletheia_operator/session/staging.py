@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aletheia_operator.session.files import TEMPORARY_SUFFIX, make_directory, sync_directory, sync_tree
-from aletheia_operator.session.layout import SessionLayout
-from aletheia_operator.session.lock import SessionBusy, lock_directory, unlock
+from aletheia_operator.session.layout import JOURNAL, MANIFEST, SessionLayout
+from aletheia_operator.session.lock import SessionBusy, lock_directory, locked, unlock
+from aletheia_operator.session.retention_record import retention_lock
 
 _PREFIX = ".new-"
 
@@ -67,10 +68,11 @@ def discard_tree(path: Path) -> None:
 
 
 def remove_leftovers(layout: SessionLayout) -> None:
-    """Remove what killed processes left: staged directories, and unfinished files of finished sessions, unless locked."""
-    if not layout.sessions.is_dir():
-        return
-    for path in list(layout.sessions.glob(f"{_PREFIX}*")):
+    """Remove what killed processes left, unless locked: staged directories, unfinished files of finished sessions, and sessions
+    that were lost in a crash of the machine before anything was captured.
+    """
+    names = _names_in(layout.sessions)
+    for path in [layout.sessions / name for name in names if name.startswith(_PREFIX)]:
         try:
             descriptor = _lock(path)
         except OSError:
@@ -79,13 +81,43 @@ def remove_leftovers(layout: SessionLayout) -> None:
             shutil.rmtree(path, ignore_errors=True)
         finally:
             unlock(descriptor)
-    for path in list(layout.sessions.glob(f"[!.]*/*{TEMPORARY_SUFFIX}")):
-        with suppress(OSError, SessionBusy):
-            descriptor = lock_directory(path.parent)
-            try:
-                path.unlink()
-            finally:
-                unlock(descriptor)
+    for name in names:
+        if not name.startswith("."):
+            _remove_leftovers_of(layout, name)
+
+
+def _remove_leftovers_of(layout: SessionLayout, name: str) -> None:
+    """Remove unfinished files of a finished session, or a session that is lost. Thousands take a tenth of a second."""
+    path = f"{layout.sessions}/{name}"
+    files = _names_in(path)
+    for file in files:
+        if file.endswith(TEMPORARY_SUFFIX):
+            with suppress(OSError, SessionBusy), retention_lock(layout):  # a record is written under this lock alone
+                descriptor = lock_directory(Path(path))
+                try:
+                    os.unlink(f"{path}/{file}")
+                finally:
+                    unlock(descriptor)
+    if JOURNAL in files and _is_lost(path):
+        with suppress(OSError, SessionBusy), locked(Path(path)):
+            if _is_lost(path):
+                shutil.rmtree(hide_session(layout, name), ignore_errors=True)
+
+
+def _is_lost(path: str) -> bool:
+    """Return whether manifest and journal are empty: neither was synced, so nothing was captured."""
+    try:
+        return all(os.lstat(f"{path}/{file}").st_size == 0 for file in (MANIFEST, JOURNAL))
+    except OSError:
+        return False
+
+
+def _names_in(directory: Path | str) -> list[str]:
+    """Return the names in a directory; [] if there is no such directory, or if it cannot be read."""
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
 
 
 def _lock(path: Path) -> int:

@@ -1,15 +1,17 @@
 """The atomic store of sessions: at every moment, and after every crash, a file is either absent or complete.
 
 A file is written beside its target under a temporary name (O_EXCL, O_NOFOLLOW), synced, renamed, and its directory synced.
-While a capture runs, `journal.ndjson` has the plan, and a line for each question that is done, written before its files get
-their names. After a crash the next process renames the files of these lines, removes files that no line names, and goes on.
-The manifest is written last. One process at a time works on a session (`lock`). All calls block: call them in a thread.
+While a capture runs, `journal.ndjson` has the first manifest, the plan, and a line for each question that is done, synced
+before its files get their names. After a crash the next process renames the files of these lines, removes files that no line
+names, and goes on. The manifest is written last. One process at a time works on a session (`lock`). All calls block: call them
+in a thread.
 """
 
 import errno
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +19,15 @@ from typing import Any, Self
 
 from aletheia_operator.scratch import Scratches
 from aletheia_operator.session import journal
-from aletheia_operator.session.artifact import EntryBuffer, Written, write_artifact, write_file
-from aletheia_operator.session.files import replace, temporary
+from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, write_artifact, write_file
+from aletheia_operator.session.files import replace, sync_directory, temporary
+from aletheia_operator.session.guarded_directory import GuardedDirectory
 from aletheia_operator.session.journal import Done, Progress
-from aletheia_operator.session.layout import MANIFEST, REPORT, SessionLayout
-from aletheia_operator.session.manifest import Artifact, Manifest
-from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, read_manifest
+from aletheia_operator.session.layout import JOURNAL, MANIFEST, REPORT, SessionLayout
+from aletheia_operator.session.lock import SessionBusy, locked
+from aletheia_operator.session.manifest import Manifest
+from aletheia_operator.session.manifest_file import NewerManifest, Unreadable, manifest_bytes, parse_manifest, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, artifact_name, session_id
-from aletheia_operator.session.place import Place
 from aletheia_operator.session.publishing import Publisher
 from aletheia_operator.session.seal import SEALED_SUFFIX, Encryption, Seal
 from aletheia_operator.session.staging import publish, staging
@@ -40,6 +43,7 @@ def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
     if the volume fails, or if a newer version of the operator wrote this Investigation's session.
     """
     for digits in range(4, MAX_SESSION_ID_DIGITS):
+        manifest: Manifest | None = None
         try:
             manifest = read_manifest(layout, session_id(uid, digits))
         except NewerManifest as e:
@@ -48,10 +52,29 @@ def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
         except Unreadable as e:
             if isinstance(e.__cause__, OSError) and e.__cause__.errno not in _NO_FILE_ERRORS:
                 raise e.__cause__ from e
-        else:
-            if manifest.investigation.uid == uid:
-                return manifest
+            manifest = _restored(layout, session_id(uid, digits), uid)
+        if manifest is not None and manifest.investigation.uid == uid:
+            return manifest
     return None
+
+
+def _restored(layout: SessionLayout, found_id: str, uid: str) -> Manifest | None:
+    """Write the first manifest of an Investigation's session again, from its journal; None if it has none.
+
+    Only the journal is synced: a crash of the machine may lose the content of the manifest's file. That of a sealed session is
+    synced, and differs from the first one.
+    """
+    content = journal.first_manifest(layout.journal(found_id))
+    try:
+        manifest = parse_manifest(content or b"")
+    except Unreadable:
+        return None
+    is_sealed = (manifest.spec.get("session") or {}).get("encryption") is not None
+    if manifest.session_id != found_id or manifest.investigation.uid != uid or is_sealed:
+        return None
+    with suppress(SessionBusy), locked(layout.session(found_id)):
+        replace(layout.manifest(found_id), manifest_bytes(manifest))
+    return manifest
 
 
 def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
@@ -59,7 +82,8 @@ def create_session(layout: SessionLayout, template: Manifest) -> Manifest:
     with staging(layout, template.investigation.uid) as made:
         for digits in range(4, MAX_SESSION_ID_DIGITS):
             manifest = template.model_copy(update={"session_id": session_id(template.investigation.uid, digits)})
-            replace(made / MANIFEST, manifest_bytes(manifest))
+            replace(made / MANIFEST, manifest_bytes(manifest), sync=False)  # `publish` syncs the names of both
+            replace(made / JOURNAL, journal.first_line(manifest), sync=False)  # synced before anything is captured
             if publish(made, layout.session(manifest.session_id)):
                 return manifest
     raise FileExistsError(errno.EEXIST, "every session id is taken", str(layout.sessions))
@@ -78,7 +102,9 @@ class Session:
         self._names: set[Path] = set()
         self._scratches: set[Scratches] = set()
         self._publisher = Publisher()
-        self._place = Place(self.path)
+        self._is_journal_synced = True
+        self._is_journal_named = False  # whether a crash of the machine cannot lose the journal's name
+        self._directory = GuardedDirectory(self.path)
         try:
             self._recover()
         except BaseException:
@@ -97,7 +123,7 @@ class Session:
             scratches, self._scratches = self._scratches, set()
         for scratch in scratches:
             scratch.close()
-        self._place.close()
+        self._directory.close()
 
     @property
     def path(self) -> Path:
@@ -110,20 +136,25 @@ class Session:
 
     def record_redaction(self, salt: bytes) -> None:
         """Record the salt of the key of redaction, so that a later process makes the same tokens."""
-        self._append_to_journal({"redaction": salt.hex()})
+        self._append_to_journal({"redaction": salt.hex()}, sync=False)  # the plan's line syncs it
 
     def record_plan(self, plan: dict[str, Any]) -> None:
-        """Record the plan, so that a later process asks the same questions."""
+        """Record the plan, so that a later process asks the same questions. `sync_journal` syncs it."""
         self.progress.plan = plan
-        self._append_to_journal({"plan": plan})
+        self._append_to_journal({"plan": plan}, sync=False)
+
+    def sync_journal(self) -> None:
+        """Sync the journal, unless nothing was added since its last sync."""
+        if not self._is_journal_synced:
+            self._append_to_journal()
 
     def record_begun(self, key: str) -> None:
         """Record that a question is being asked, so that a question that kills the process is not repeated forever."""
         self._append_to_journal({"begun": key}, sync=False)
 
-    def record_stopped(self, key: str) -> None:
-        """Record that a question was left because the operator stopped: it did not kill the process."""
-        self._append_to_journal({"stopped": key}, sync=False)
+    def record_stopped(self, *keys: str) -> None:
+        """Record that questions were left because the process was asked to stop: they did not kill it."""
+        self._append_to_journal(*({"stopped": key} for key in keys), sync=False)
 
     def record_interruption(self, reason: str) -> None:
         """Record why the capture ends early, so that a later process reports the same reason."""
@@ -146,10 +177,10 @@ class Session:
         replace(self.layout.manifest(manifest.session_id), manifest_bytes(manifest))
         self.manifest = manifest
 
-    def record(self, done: Done) -> None:
-        """Record that a question is done, with its artifacts and gaps. Call `publish` afterwards."""
-        self.done[done.key] = done
-        self._append_to_journal(done.to_line(sealed=self.seal is not None))
+    def record(self, *done: Done, sync: bool = True) -> None:
+        """Record that questions are done. Call `publish` afterwards. `sync`: False if a crash of the machine may lose it."""
+        self.done.update((answer.key, answer) for answer in done)
+        self._append_to_journal(*(answer.to_line(sealed=self.seal is not None) for answer in done), sync=sync)
 
     def publish(self, done: Done) -> dict[str, OSError]:
         """Give the artifacts of a recorded question their names. Returns the paths of lost artifacts, with the errors."""
@@ -168,7 +199,7 @@ class Session:
         """
         scratches = Scratches(self.path, self.seal is not None, room)
         with self._guard:
-            if not self._place.is_open:
+            if not self._directory.is_open:
                 raise OSError(errno.EBADF, "the session is closed")
             self._scratches.add(scratches)
         return scratches
@@ -187,27 +218,27 @@ class Session:
         metadata: dict[str, Any],
         entries: EntryBuffer,
         now: datetime,
-    ) -> Written:
+    ) -> WrittenFile:
         """Write an artifact under a unique name. `record` and `publish` make it appear. Raises OSError.
 
         The name is `data/{category}/{name}_{timestamp}.json`, or `data/{category}.json` if the category has only one file.
         """
         path = self._new_path(category, name, now)
-        size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal, self._place.check(temporary(path)))
-        return Written(str(path.relative_to(self.path)), size_bytes, sha256)
+        size_bytes, sha256 = write_artifact(path, source, metadata, entries, self.seal, self._directory.check(temporary(path)))
+        return WrittenFile(str(path.relative_to(self.path)), size_bytes, sha256)
 
-    def write_report(self, page: bytes) -> Written:
+    def write_report(self, page: bytes) -> WrittenFile:
         """Write the report. `record` and `publish` make it appear. Raises OSError."""
         report = self.layout.report(self.manifest.session_id)
         path = report.with_name(report.name + (SEALED_SUFFIX if self.seal else ""))
-        size_bytes, sha256 = write_file(path, [page], len(page), self.seal, self._place.check(temporary(path)))
-        return Written(str(path.relative_to(self.path)), size_bytes, sha256)
+        size_bytes, sha256 = write_file(path, [page], len(page), self.seal, self._directory.check(temporary(path)))
+        return WrittenFile(str(path.relative_to(self.path)), size_bytes, sha256)
 
     def _new_path(self, category: str, name: Sequence[str], now: datetime) -> Path:
         suffix = SEALED_SUFFIX if self.seal else ""
         single = self.layout.single(self.manifest.session_id, category)
         directory = single.parent if single else self.layout.data(self.manifest.session_id, category)
-        self._place.make_folder(directory)
+        self._directory.make_folder(directory, self._publisher.changed)
         if single is not None:
             return single.with_name(single.name + suffix)
         with self._guard:
@@ -218,31 +249,17 @@ class Session:
 
     def manifest_so_far(self, order: Iterable[str]) -> Manifest:
         """Return the manifest with all that is done so far. `order`: keys of questions."""
-        ranks = {key: rank for rank, key in enumerate(order)}
-        answers = sorted(self.done.values(), key=lambda done: ranks.get(done.key, len(ranks)))
-        verdict = next((done.verdict for done in answers if done.verdict is not None), None)
-        return self.manifest.model_copy(
-            update={
-                "headline": verdict.headline if verdict else None,
-                "findings": verdict.findings if verdict else [],
-                "artifacts": [artifact for done in answers for artifact in done.artifacts],
-                "gaps": [gap for done in answers for gap in done.gaps],
-            }
-        )
+        return _so_far(self.manifest, self.done, order)
 
     def finish(self, manifest: Manifest) -> str:
         """Write the final manifest, and return its SHA-256 in hex. Raises OSError."""
+        self._directory.require()
         self._publisher.sync()
         content = manifest_bytes(manifest)
-        self._place.require()
         replace(self.layout.manifest(manifest.session_id), content)
         self.manifest = manifest
         self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
         return hashlib.sha256(content).hexdigest()
-
-    def manifest_sha256(self) -> str:
-        """Return the SHA-256 of manifest.json, in hex."""
-        return hashlib.sha256(self.layout.manifest(self.manifest.session_id).read_bytes()).hexdigest()
 
     def _recover(self) -> None:
         """Resume after an earlier process: keep complete artifacts of the journal, and remove all other files."""
@@ -253,18 +270,40 @@ class Session:
         if self.manifest.finished:
             self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
             return
-        _remove_planted(self.path / "data", self.layout.journal(self.manifest.session_id))
-        self.progress = journal.read(self.layout.journal(self.manifest.session_id), self._is_whole)
+        path = self.layout.journal(self.manifest.session_id)
+        _remove_planted(self.path / "data", path)
+        self._is_journal_named = journal.is_new(path)
+        self.progress = journal.read(
+            path,
+            lambda artifact: self._publisher.is_whole(self.path / artifact.path, artifact.sha256),
+        )
         self._names = {self.path / artifact.path for done in self.done.values() for artifact in done.artifacts}
+        for name in self._names:
+            self._publisher.named_before(name, self.path)
         _remove_others([*(self.path / "data").rglob("*"), *self.path.glob(f"{REPORT}*")], self._names)
 
-    def _is_whole(self, artifact: Artifact) -> bool:
-        return self._publisher.is_whole(self.path / artifact.path, artifact.sha256)
-
-    def _append_to_journal(self, line: dict[str, Any], sync: bool = True) -> None:
+    def _append_to_journal(self, *lines: dict[str, Any], sync: bool = True) -> None:
         with self._guard:
-            self._place.require()
-            journal.append(self.layout.journal(self.manifest.session_id), line, sync)
+            self._directory.require()
+            journal.append(self.layout.journal(self.manifest.session_id), lines, sync)
+            self._is_journal_synced = sync
+            if sync and not self._is_journal_named:
+                sync_directory(self.path)
+                self._is_journal_named = True
+
+
+def _so_far(manifest: Manifest, done: Mapping[str, Done], order: Iterable[str]) -> Manifest:
+    ranks = {key: rank for rank, key in enumerate(order)}
+    answers = sorted(done.values(), key=lambda answer: ranks.get(answer.key, len(ranks)))
+    verdict = next((answer.verdict for answer in answers if answer.verdict is not None), None)
+    return manifest.model_copy(
+        update={
+            "headline": verdict.headline if verdict else None,
+            "findings": verdict.findings if verdict else [],
+            "artifacts": [artifact for answer in answers for artifact in answer.artifacts],
+            "gaps": [gap for answer in answers for gap in answer.gaps],
+        }
+    )
 
 
 def _remove_planted(*paths: Path) -> None:

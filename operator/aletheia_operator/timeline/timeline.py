@@ -16,6 +16,7 @@ import orjson
 from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.decoding import decoded
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_time
 from aletheia_operator.timeline.bursts import ErrorWatch
 from aletheia_operator.timeline.moments import RANKS, Moment, of_event, of_object
@@ -119,7 +120,8 @@ class Timeline:
         ranked = sorted(self._kinds, key=lambda kind: RANKS.get(kind, len(RANKS)))
         text = ", ".join(f"{self._kinds[kind]} {kind}" for kind in ranked)
         return one_line(
-            f"{self._kinds.total()} moments: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}", 240
+            f"{counted(self._kinds.total(), 'moment')}: {text}; first: {first.timestamp[11:19]} {first.object} {first.message}",
+            240,
         )
 
     def _is_within(self, moment: Moment) -> bool:

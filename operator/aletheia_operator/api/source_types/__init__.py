@@ -13,10 +13,10 @@ from aletheia_operator.api.source_types.prometheus import PrometheusOptions
 from aletheia_operator.api.source_types.s3 import S3Options
 
 SOURCE_TYPES: tuple[SourceType, ...] = (
-    SourceType("prometheus", asked_by="metrics", options=PrometheusOptions),
-    SourceType("jaeger", asked_by="traces", options=JaegerOptions),
-    SourceType("loki", asked_by="queries", category="logs", options=LokiOptions, query="LogQL that selects log lines"),
-    SourceType("s3", asked_by="session.upload", options=S3Options, has_fetcher=False),
+    SourceType("prometheus", spec_field="metrics", options=PrometheusOptions),
+    SourceType("jaeger", spec_field="traces", options=JaegerOptions),
+    SourceType("loki", spec_field="queries", category="logs", options=LokiOptions, query="LogQL that selects log lines"),
+    SourceType("s3", spec_field="session.upload", options=S3Options, has_fetcher=False),
 )
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ class SourceType:
 
     name: str
     """Value of `spec.type` of a DataSource, and name of the sub-object with its options: lower-case letters and digits."""
-    asked_by: str
+    spec_field: str
     """Field of an Investigation that uses DataSources of this type."""
     category: str = ""
-    """Category of its artifacts, if it is not `asked_by`."""
+    """Category of its artifacts, if it is not `spec_field`."""
     options: type[Model] | None = None
     """Model of the sub-object `spec.{name}`. None: the type has no options."""
     query: str = ""
@@ -25,7 +25,7 @@ class SourceType:
     @property
     def writes(self) -> str:
         """Return the category of its artifacts."""
-        return self.category or self.asked_by
+        return self.category or self.spec_field
 
     @property
     def needs_options(self) -> bool:

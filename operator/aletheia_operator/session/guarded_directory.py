@@ -16,7 +16,7 @@ from aletheia_operator.session.lock import lock_directory, unlock
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Place:
+class GuardedDirectory:
     """A directory that stays open until `close`. Raises SessionBusy if another process works on it, OSError.
 
     `lock`: False if the caller has locked it already.
@@ -55,15 +55,18 @@ class Place:
         if not is_there:
             raise OSError(errno.ESTALE, "the session's directory was moved or replaced", str(self._path))
 
-    def make_folder(self, path: Path) -> None:
-        """Make a directory below, unless it is there. Raises OSError, also if a part of the path is a link."""
+    def make_folder(self, path: Path, made: Callable[[Path], None] | None = None) -> None:
+        """Make a directory below, unless it is there. Raises OSError, also if a part of the path is a link.
+
+        `made`: see `make_directory`.
+        """
         self.require()
         below = self._path
         for name in path.relative_to(self._path).parts:
             below /= name
             if below.is_symlink():
                 raise _leads_out(below)
-        make_directory(path)
+        make_directory(path, made)
 
     def check(self, path: Path) -> Callable[[int], None]:
         """Return a function that raises OSError if an open file is not the file at `path`, or a part of the path is a link.

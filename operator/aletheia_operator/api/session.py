@@ -15,7 +15,7 @@ from aletheia_operator.api.types import (
 )
 
 
-class SecretKeyReference(Model):
+class PasswordReference(Model):
     """One value of a Secret in the Investigation's namespace."""
 
     name: Name = Field(description="Name of the Secret.")
@@ -49,7 +49,7 @@ class EncryptionSpec(Model):
         description="Public keys, age (age1...) or SSH (ssh-ed25519, ssh-rsa). Each matching private key opens the session;"
         " the operator cannot.",
     )
-    password_secret_ref: SecretKeyReference | None = Field(
+    password_secret_ref: PasswordReference | None = Field(
         None,
         description="Secret with the password that opens the session. Read once, when the capture starts, with the rights of"
         " serviceAccountName.",

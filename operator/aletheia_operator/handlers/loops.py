@@ -1,0 +1,71 @@
+"""The leader's periodic work. A pass that fails is logged, and followed by the next."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.handlers.jobs import Jobs
+from aletheia_operator.handlers.leadership import Leadership
+from aletheia_operator.handlers.supervisor import Supervisor
+from aletheia_operator.handlers.sweeper import Sweeper
+from aletheia_operator.metrics import SWEEPS
+
+LOOK_INTERVAL_SECONDS = 30
+LEASES_INTERVAL_SECONDS = 300
+
+log = logging.getLogger(__name__)
+
+
+async def sweep(sweeper: Sweeper, interval_seconds: float, leadership: Leadership) -> None:
+    """Apply retention."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        swept = False
+        try:
+            with leadership.changing_the_volume():
+                await sweeper.sweep()
+            swept = True
+        except SourceError as e:
+            log.warning("no session is swept: Investigations cannot be listed: %s", e.message)
+        except OSError as e:
+            log.warning("no session is swept: %s", e)
+        except Exception:
+            log.exception("a sweep failed")
+        SWEEPS.labels("done" if swept else "failed").inc()
+
+
+async def beat(supervisor: Supervisor) -> None:
+    """Write the heartbeats of captures."""
+    while True:
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+        try:
+            await supervisor.beat()
+        except Exception:  # others would take the captures over
+            log.exception("saying that captures go on failed")
+
+
+async def look(supervisor: Supervisor, namespaces: tuple[str, ...]) -> None:
+    """Look for Investigations that the watch missed, and write statuses that were not written."""
+    while True:
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+        try:
+            await supervisor.write_again()
+            await supervisor.look_for_unnoticed(namespaces)
+        except SourceError as e:
+            log.warning("Investigations cannot be listed: %s", e.message)
+        except Exception:  # the probe depends on this look
+            log.exception("looking for overlooked Investigations failed")
+
+
+async def remove_old_leases(jobs: Jobs, now: Callable[[], datetime]) -> None:
+    """Remove Leases of captures that have ended."""
+    while True:
+        await asyncio.sleep(LEASES_INTERVAL_SECONDS)
+        try:
+            await jobs.remove_old_leases(now())
+        except SourceError as e:
+            log.warning("Leases of captures that have ended are not removed: %s", e.message)
+        except Exception:
+            log.exception("removing old Leases failed")
