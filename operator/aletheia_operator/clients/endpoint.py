@@ -1,20 +1,23 @@
 """One DataSource: its URL, limits and credentials, and the errors that requests to it can raise."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.types import Model
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of, is_redirect
 from aletheia_operator.clients.faults import fault_of
 from aletheia_operator.clients.quoting import Quoter
 
 Options = TypeVar("Options", bound=Model)
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+"""What http.client says if a proxy answers CONNECT with an error. The proxy's own text is left out."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Credentials:
     """PEM certificates of the CAs to trust for the endpoint. None: the public CAs, and those of the endpoint's `ca_bundle`."""
     client_pem: str | None = field(default=None, repr=False)
     """PEM client certificate chain and key. None: no client certificate is sent."""
+    proxy: tuple[str, str] | None = field(default=None, repr=False)
+    """User and password for the proxy. None: the proxy needs none."""
     access_key: tuple[str, str, str | None] | None = field(default=None, repr=False)
     """S3 access key: id, secret, and session token (None for a permanent key). None: not an S3 endpoint."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -48,6 +53,14 @@ class Endpoint:
     """Options of the DataSource's type, see `options_of`. None: the DataSource sets none."""
     ca_bundle: Path | None = None
     """PEM file with CAs to trust besides the public ones, if the credentials name none. None: only the public ones."""
+    proxy: str | None = None
+    """URL of the HTTP proxy, without credentials. None: the endpoint is connected to directly."""
+    is_on_node: bool = False
+    """Whether the endpoint is no DataSource but the node's own server of credentials: its addresses are not refused."""
+    identity: "Endpoint | None" = field(default=None, repr=False)
+    """Server with the temporary keys for the operator's cloud identity. None: the credentials are those of a Secret."""
+    turn: Callable[[Callable[[float], bool]], None] | None = field(default=None, repr=False, compare=False)
+    """Waits until a request may be sent, see `Pace.turn_in_thread`. None: there is no limit."""
     namespace: str = field(default="", compare=False)
     """Namespace of the Investigation. Empty: the operator asks for itself, to check the DataSource."""
     credentials: Credentials = field(default_factory=Credentials, repr=False)
@@ -87,6 +100,17 @@ class Endpoint:
         return origin_of(self.base)
 
     @property
+    def proxies(self) -> dict[str, str]:
+        """Return the proxy with its current credentials, by scheme, as requests takes it; {} for a direct connection."""
+        if self.proxy is None:
+            return {}
+        url = self.proxy
+        if self.current.proxy is not None:
+            user, password = (quote(part, safe="") for part in self.current.proxy)
+            url = url.replace("://", f"://{user}:{password}@", 1)
+        return {"http": url, "https": url}
+
+    @property
     def quoter(self) -> Quoter:
         """Return the Quoter that removes all of this endpoint's credentials from text."""
         shown = (self.credentials, *self.renewed)
@@ -121,7 +145,13 @@ class Endpoint:
 
     def unreachable(self, error: BaseException) -> SourceError:
         """Return the error for an exception of a client library or the system."""
-        return fault_of(error, f"DataSource {self.name}", "check the DataSource's endpoint and port")
+        checked = "endpoint and port"
+        if self.proxy is not None:
+            checked = f"proxy, {checked}"
+            if refused := _TUNNEL_REFUSED.search(str(error)):
+                message = f"DataSource {self.name}: its proxy {self.proxy} refuses the connection: {refused[1]}"
+                return Rejected(message, GapReason.UNAVAILABLE)
+        return fault_of(error, f"DataSource {self.name}", f"check the DataSource's {checked}")
 
     def not_json(self) -> Unavailable:
         """Return the error for an answer that is not JSON."""
@@ -137,7 +167,7 @@ class Endpoint:
 
     def failed(self, status: int, text: str | bytes) -> SourceError:
         """Return the error for an HTTP status that is not a success. `text`: the server's own error text, uncut."""
-        if 300 <= status < 400:
+        if is_redirect(status):
             return error_of(status, f"DataSource {self.name} answered {status}: redirects are not followed")
         quoted = self.quoter(text) or "it gives no reason"
         return error_of(status, f"DataSource {self.name} answered {status}: {quoted}")

@@ -1,4 +1,4 @@
-"""The errors of requests to sources, and the one table from an HTTP status to them.
+"""The errors of requests to sources, the one table from an HTTP status to them, and what single statuses mean.
 
 SourceError
 ├── Unavailable   trying again later may help
@@ -63,6 +63,52 @@ STATUSES: dict[int, tuple[type[SourceError], GapReason]] = {
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Transient statuses: the request is repeated at once."""
+FORBIDDEN = frozenset({403})
+"""The caller is known, and lacks the right."""
+CREDENTIALS_REFUSED = frozenset({401, 403})
+"""The credentials are not accepted, or do not suffice."""
+MISSING = frozenset({404})
+"""There is no such object, or the server has no such path."""
+CONFLICT = frozenset({409})
+"""The object has changed since it was read, or it exists already."""
+EXPIRED = frozenset({410})
+"""The resource version or the continue token of the Kubernetes API is too old."""
+BODY_REFUSED = frozenset({400, 413, 422})
+"""The server does not accept the body: it is invalid or too large."""
+OVERLOADED = frozenset({429})
+"""The server did not begin with the request: also a change may be repeated."""
+SERVER_FAULT = frozenset({500})
+"""The server failed while it handled the request."""
+DOWN = frozenset({503})
+"""The server, or the one behind it, does not run."""
+WHOLE_BODY = frozenset({200})
+"""The body is what was requested, whole."""
+PARTIAL_CONTENT = frozenset({206})
+"""The body is the requested range."""
+REQUEST_REFUSED = frozenset({400, 422})
+"""The server does not accept a parameter of the request."""
+POST_REFUSED = frozenset({403, 405, 501})
+"""The server, or a proxy, does not accept POST."""
+
+
+def is_success(status: int) -> bool:
+    """Return whether a status is a success (2xx)."""
+    return 200 <= status < 300
+
+
+def is_redirect(status: int) -> bool:
+    """Return whether the server names another address (3xx)."""
+    return 300 <= status < 400
+
+
+def is_refusal(status: int) -> bool:
+    """Return whether the server refuses the request, or failed (4xx, 5xx)."""
+    return status >= 400
+
+
+def is_temporary(status: int) -> bool:
+    """Return whether trying again later may help."""
+    return isinstance(error_of(status, ""), Unavailable)
 
 
 def error_of(status: int, message: str) -> SourceError:

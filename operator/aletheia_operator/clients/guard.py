@@ -12,17 +12,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from aletheia_operator.api.addresses import is_refused
+from aletheia_operator.api.addresses import POD_IDENTITY_AGENT, is_refused
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 
 MIN_CONNECT_SECONDS = 0.5
 
 
-def connect(connection: HTTPConnection) -> socket.socket:
+def connect(connection: HTTPConnection, is_on_node: bool = False) -> socket.socket:
     """Open a socket to the first address of the connection's host that answers, as urllib3 does, with the check added.
 
-    Raises Rejected for a refused address, and urllib3's errors, caused by an OSError with `IP:port` as its `filename`.
+    `is_on_node`: whether it may also be the address of the EKS Pod Identity Agent. Raises Rejected for a refused address, and
+    urllib3's errors, caused by an OSError with `IP:port` as its `filename`.
     """
     host, port = connection._dns_host, connection.port
     try:
@@ -35,7 +36,7 @@ def connect(connection: HTTPConnection) -> socket.socket:
     deadline = None if seconds is None else time.monotonic() + seconds
     last: OSError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(found):
-        if is_refused(str(address[0])):
+        if is_refused(str(address[0])) and not (is_on_node and address[0] in POD_IDENTITY_AGENT):
             raise Rejected("the DataSource's address is link-local or a cloud's metadata service", GapReason.REJECTED)
         try:
             left = None if deadline is None else (deadline - time.monotonic()) / (len(found) - number)
@@ -70,8 +71,9 @@ def _with_address(error: OSError, address: Any) -> OSError:
 class GuardedAdapter(HTTPAdapter):
     """Transport of a requests session: checks addresses, does not retry, takes certificates from `context`."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None, is_on_node: bool = False) -> None:
         self._context = context
+        self._is_on_node = is_on_node
         self._connections: list[HTTPConnection] = []
         self.is_stopped = False
         """Whether new connections are refused."""
@@ -96,7 +98,7 @@ class GuardedAdapter(HTTPAdapter):
         class Connection(HTTPConnection):
             def _new_conn(self) -> socket.socket:
                 adapter._connections.append(self)
-                return connect(self)
+                return connect(self, adapter._is_on_node)
 
             def connect(self) -> None:
                 super().connect()
@@ -111,7 +113,14 @@ class GuardedAdapter(HTTPAdapter):
         class TLSPool(HTTPSConnectionPool):
             ConnectionCls = TLSConnection
 
-        self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": TLSPool}
+        self._pools = {"http": Pool, "https": TLSPool}
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Return the proxy's connections, which are checked and closed as the others: the address is the proxy's."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
 
     def require_going(self, connection: HTTPConnection) -> None:
         """Close a connection that was opened while `stop` was called, and raise OSError."""

@@ -1,35 +1,41 @@
 """HTTP to DataSources: `fetch_json` for asyncio, `SafeSession` for requests-based libraries. One transport serves both.
 
-Only the endpoint's host and port are connected to. Redirects are not followed; proxies and netrc of the environment are not
-used. Each answer has a byte cap, counted after decompression, and a deadline that includes its retries.
+Only the endpoint's host and port, or its proxy, are connected to. Redirects are not followed; proxies and netrc of the
+environment are not used. Each answer has a byte cap, counted after decompression, and a deadline that includes its retries.
 """
 
 import asyncio
-import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import requests
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.endpoint import Credentials, Endpoint, origin_of
-from aletheia_operator.clients.errors import PASSING, Rejected, Unavailable
+from aletheia_operator.clients.endpoint import Endpoint, origin_of
+from aletheia_operator.clients.errors import (
+    CREDENTIALS_REFUSED,
+    PARTIAL_CONTENT,
+    PASSING,
+    WHOLE_BODY,
+    Rejected,
+    Unavailable,
+    is_redirect,
+    is_success,
+)
 from aletheia_operator.clients.guard import GuardedAdapter
 from aletheia_operator.clients.json_stream import JsonStream, elements
 from aletheia_operator.clients.quoting import MAX_ERROR_BYTES
 from aletheia_operator.clients.retries import retry_after
 from aletheia_operator.clients.threads import Call, SourceThreads
+from aletheia_operator.clients.tls import tls_context
 from aletheia_operator.text.nesting import is_too_deep
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -45,11 +51,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP answer with a JSON body."""
 
     status: int
     body: Any
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server answered the request. False: `body` is about an error, or is only a part."""
+        return self.status in WHOLE_BODY
 
 
 class Http:
@@ -60,7 +71,7 @@ class Http:
         self.large = asyncio.Semaphore(1)
         """Limits large entries in memory to one per process. Hold it until the entry was consumed."""
 
-    async def fetch_json(self, endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Answer:
+    async def fetch_json(self, endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]]) -> Response:
         """GET `path` below the endpoint and return the answer, of any status below 500, with its JSON body.
 
         Raises Unavailable (no answer, server error, not JSON) or Rejected (redirect, larger than the cap).
@@ -87,19 +98,19 @@ def _key(endpoint: Endpoint) -> tuple[str, str]:
     return endpoint.namespace, endpoint.name
 
 
-def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], call: Call | None = None) -> Answer:
+def get_json(endpoint: Endpoint, path: str, query: Sequence[tuple[str, str]], call: Call | None = None) -> Response:
     """Do what `Http.fetch_json` does. Blocks; also raises Stopped."""
     endpoint = replace(endpoint, max_response_bytes=min(MAX_WHOLE_BYTES, endpoint.max_response_bytes))
     call = call or Call()
     with SafeSession(endpoint) as session, call.on_stop(session.abort):
         response = session.get(endpoint.base + path, params=list(query))
         body = b"".join(session.chunks(response))
-    if 300 <= response.status_code < 400:
+    if is_redirect(response.status_code):
         raise endpoint.failed(response.status_code, "")
     try:
-        return Answer(response.status_code, parse_whole(endpoint, body))
+        return Response(response.status_code, parse_whole(endpoint, body))
     except Unavailable as e:
-        if response.status_code >= 400:
+        if not is_success(response.status_code):
             raise endpoint.failed(response.status_code, body) from e
         raise
 
@@ -134,7 +145,7 @@ def stream_json(
     for attempt in range(1, STREAM_ATTEMPTS + 1):
         with SafeSession(endpoint) as session, call.on_stop(session.abort):
             response = session.get(endpoint.base + path, params=list(query))
-            if response.status_code != 200:
+            if response.status_code not in WHOLE_BODY:
                 raise endpoint.failed(response.status_code, refusal(response, error_text))
             chunks = session.chunks(response)
             try:
@@ -170,7 +181,7 @@ class SafeSession(requests.Session):
         self._deadline: float  # of the current request, by the monotonic clock; set by `send`
         self._read: list[requests.Response] = []
         self._aborted = threading.Event()
-        self._transport = GuardedAdapter(_context(endpoint))
+        self._transport = GuardedAdapter(tls_context(endpoint), endpoint.is_on_node)
         for prefix in ("https://", "http://"):
             self.mount(prefix, self._transport)
         self.headers.update({"Accept-Encoding": "identity", "User-Agent": "aletheia-operator"})
@@ -193,12 +204,14 @@ class SafeSession(requests.Session):
         """Return the answer's status and headers. Transient failures are retried until the deadline."""
         if origin_of(str(request.url)) != self.endpoint.origin:
             raise Rejected(f"DataSource {self.endpoint.name}: another host or port is not asked", GapReason.REJECTED)
+        if self.endpoint.turn is not None:
+            self.endpoint.turn(self._aborted.wait)
         self._deadline = time.monotonic() + self.endpoint.timeout_seconds
         response = self._try(request, kwargs)
-        if response.status_code in (401, 403) and self._renew(request):
+        if response.status_code in CREDENTIALS_REFUSED and self._renew(request):
             response.close()
             response = self._try(request, kwargs)
-        if response.status_code not in (200, 206):  # 206: a part of an uploaded file that is read back
+        if response.status_code not in WHOLE_BODY | PARTIAL_CONTENT:
             self._read_error(response)
         return response
 
@@ -251,7 +264,7 @@ class SafeSession(requests.Session):
         self._check_aborted()
         left = max(0.1, self._deadline - time.monotonic())
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT_SECONDS, left), left))
-        kwargs.update(verify=True, cert=None, proxies={})
+        kwargs.update(verify=True, cert=None, proxies=self.endpoint.proxies)
         return super().send(request, **kwargs)
 
     def _check_aborted(self) -> None:
@@ -304,41 +317,3 @@ class SafeSession(requests.Session):
         self.headers.update(dict(headers))
         request.headers.update(dict(headers))
         return True
-
-
-def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """Return TLS settings with the endpoint's certificates; None for the library's. Raises Rejected if they are not valid."""
-    credentials: Credentials = endpoint.credentials
-    bundle = endpoint.ca_bundle if endpoint.origin[0] == "https" and credentials.ca_pem is None else None
-    if credentials.ca_pem is None and credentials.client_pem is None and bundle is None:
-        return None
-    try:
-        context = ssl.create_default_context(cadata=credentials.ca_pem)
-        if credentials.ca_pem is None:
-            context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-        if bundle is not None:
-            _trust(context, bundle)
-        if credentials.client_pem is not None:
-            _load_client(context, credentials.client_pem)
-    except (ssl.SSLError, ValueError, OSError):
-        message = f"DataSource {endpoint.name}: a certificate or key of its Secret cannot be used"
-        raise Rejected(message, GapReason.NO_DATA_SOURCE) from None
-    return context
-
-
-def _trust(context: ssl.SSLContext, bundle: Path) -> None:
-    """Trust the CAs in a PEM file too. Raises Rejected if it has none."""
-    try:
-        context.load_verify_locations(cafile=bundle)
-    except (ssl.SSLError, OSError) as e:
-        raise Rejected(f"--ca-bundle {bundle} cannot be used: {e.strerror or e}", GapReason.NO_DATA_SOURCE) from e
-
-
-def _load_client(context: ssl.SSLContext, pem: str) -> None:
-    """Load a client certificate and key. The ssl module reads only files, so a memory file is used: no key reaches a disk."""
-    descriptor = os.memfd_create("client", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem.encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=bytes)  # empty: none is known
-    finally:
-        os.close(descriptor)

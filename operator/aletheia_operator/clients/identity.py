@@ -15,6 +15,8 @@ class Identity:
     operator: Kubernetes
     namespace: str
     service_account: str | None
+    since: float
+    """Least monotonic time of answers that are shared with other captures."""
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     _checked: Kubernetes | None = field(init=False, default=None)
     _refused: Rejected | None = field(init=False, default=None)
@@ -22,18 +24,20 @@ class Identity:
     async def kubernetes(self) -> Kubernetes:
         """Return the client. Raises Rejected (ServiceAccountMissing) if the service account does not exist, and SourceError."""
         if self.service_account is None:
-            return self.operator
+            return self.operator.counted(self.namespace).sharing(self.since)
         async with self._lock:
             if self._refused is not None:
                 raise self._refused
             if self._checked is None:
                 await self._check(self.service_account)
-                self._checked = self.operator.as_service_account(self.namespace, self.service_account)
+                client = self.operator.as_service_account(self.namespace, self.service_account)
+                self._checked = client.counted(self.namespace).sharing(self.since)
         return self._checked
 
     async def _check(self, name: str) -> None:
         try:
-            await self.operator.get(f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}")
+            client = self.operator.counted(self.namespace).sharing(self.since)
+            await client.read(f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}", lambda account: None)
         except Rejected as e:
             if e.reason != GapReason.NOT_FOUND:
                 raise

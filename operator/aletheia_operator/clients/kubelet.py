@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import Rejected, SourceError, error_of
+from aletheia_operator.clients.errors import CREDENTIALS_REFUSED, PARTIAL_CONTENT, WHOLE_BODY, Rejected, SourceError, error_of
 from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kubernetes import Kubernetes, connection_errors
 
@@ -61,8 +61,10 @@ class Kubelets:
             headers["Range"] = f"bytes={first}-{'' if last is None else last}"
         with connection_errors("the kubelet"):
             async with self._client().get(f"{address}{path}", headers=headers, allow_redirects=False) as response:
-                if response.status not in (200, 206):
+                if response.status not in WHOLE_BODY | PARTIAL_CONTENT:
                     raise _error(response.status, path)
+                if not _is_requested_part(response, first):
+                    raise Rejected(f"the kubelet returned another part of {path} than requested", GapReason.INVALID_RESPONSE)
                 yield response
 
     async def close(self) -> None:
@@ -86,13 +88,23 @@ class Kubelets:
                 timeout=timeout,
                 trust_env=False,
                 auto_decompress=False,
-                read_bufsize=2**18,
+                read_bufsize=2**16,
             )
         return self._session
 
 
+def _is_requested_part(response: aiohttp.ClientResponse, first: int | None) -> bool:
+    """Return whether the body begins at the byte `first` of the file; None: whether it is the whole file.
+
+    A server may ignore a range and return the whole file (RFC 9110, section 14.2).
+    """
+    if response.status in WHOLE_BODY:
+        return not first
+    return first is not None and response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
+
+
 def _error(status: int, path: str) -> SourceError:
     message = f"the kubelet answered {status} for {path}"
-    if status in (401, 403):
+    if status in CREDENTIALS_REFUSED:
         message += ": a ClusterRole with the verb get on nodes/log, bound to the operator, would allow it"
     return error_of(status, message)

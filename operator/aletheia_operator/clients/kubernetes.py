@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import aiohttp
-import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -25,19 +24,31 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import PASSING, Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.errors import (
+    OVERLOADED,
+    PASSING,
+    Rejected,
+    SourceError,
+    Unavailable,
+    is_success,
+)
 from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.clients.faults import fault_of
 from aletheia_operator.clients.kubernetes_bodies import Bodies, parse, read_capped
+from aletheia_operator.clients.kubernetes_errors import error_from, rule_for
 from aletheia_operator.clients.kubernetes_pages import Pages
-from aletheia_operator.clients.quoting import MAX_ERROR_BYTES, Quoter
+from aletheia_operator.clients.pace import Pace
 from aletheia_operator.clients.retries import retry_after
+from aletheia_operator.clients.shared_reads import SharedReads
+from aletheia_operator.version import __version__
 
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 METADATA_ONLY_OBJECT = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two chunks of an answer
+USER_AGENT = f"aletheia-operator/{__version__}"
+"""The API server takes the part before the slash as the field manager of changes."""
 MAX_CONNECTIONS = 100
 """Limit of connections of one client, all identities together. A request waits for one without a time limit."""
 MAX_LOG_STREAMS = 60
@@ -55,8 +66,8 @@ Object = dict[str, Any]
 T = TypeVar("T")
 
 
-async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
-    """Return a client. `kubeconfig` None: it uses the pod's own service account."""
+async def connect(kubeconfig: Path | None = None, pace: Pace | None = None) -> "Kubernetes":
+    """Return a client. `kubeconfig` None: it uses the pod's own service account. `pace` None: without limits."""
     configuration = Configuration()
     if kubeconfig is None:
         load_incluster_config(client_configuration=configuration)
@@ -66,8 +77,10 @@ async def connect(kubeconfig: Path | None = None) -> "Kubernetes":
     trace.on_request_redirect.append(_refuse_redirect)
     configuration.retries = None  # `_open` retries: it knows Retry-After and the time that is left
     configuration.connection_pool_maxsize = MAX_CONNECTIONS
-    configuration.client_session_kwargs = {"trace_configs": [trace], "trust_env": False, "read_bufsize": 2**18}
-    return Kubernetes(ApiClient(configuration))
+    configuration.client_session_kwargs = {"trace_configs": [trace], "trust_env": False, "read_bufsize": 2**16}
+    client = ApiClient(configuration)
+    client.user_agent = USER_AGENT
+    return Kubernetes(client, pace=pace or Pace())
 
 
 async def _refuse_redirect(
@@ -86,10 +99,26 @@ class Kubernetes:
     """Limits concurrent log reads. All identities of the client share it."""
     bodies: Bodies = field(default_factory=Bodies)
     """Limits the large bodies in memory; shared by all identities of the client."""
+    shared: SharedReads = field(default_factory=SharedReads)
+    """Answers to `read` and `pages` that several captures get."""
+    since: float | None = None
+    """Least monotonic time of the request of a shared answer. None: this client shares no answers."""
+    pace: Pace = field(default_factory=Pace)
+    """Limits requests per second; shared by all identities of the client."""
+    namespace: str | None = None
+    """Namespace of the capture that makes the requests. None: the operator makes them for itself, without limits."""
 
     def as_service_account(self, namespace: str, name: str) -> "Kubernetes":
         """Return a client with the rights of a service account. Check that it exists: the API server does not."""
         return replace(self, user=f"system:serviceaccount:{namespace}:{name}")
+
+    def sharing(self, since: float) -> "Kubernetes":
+        """Return a client of which `read` and `pages` may get answers that others requested. `since`: see the field."""
+        return replace(self, since=since)
+
+    def counted(self, namespace: str) -> "Kubernetes":
+        """Return a client of which the requests count for the limits of a namespace."""
+        return replace(self, namespace=namespace)
 
     async def close(self) -> None:
         await self.client.close()
@@ -112,7 +141,17 @@ class Kubernetes:
 
         Raises as `get` does.
         """
-        body, release = await self._body(path, query or {}, accept)
+        query = dict(query or {})
+        if self.since is not None:
+            key = (
+                self.user,
+                self.namespace,
+                path,
+                tuple(sorted(query.items())),
+                accept,
+            )  # no namespace waits for another's limit
+            return await self.shared.read(key, self.since, partial(self._body, path, query, accept), lambda b: work(parse(b)))
+        body, release = await self._body(path, query, accept)
         working = asyncio.ensure_future(asyncio.to_thread(lambda: work(parse(body))))
         working.add_done_callback(lambda _: release())  # also if the caller is cancelled: the thread goes on
         return await asyncio.shield(working)
@@ -171,18 +210,23 @@ class Kubernetes:
         async with self.stream(path, method="POST", body=body) as response:
             return parse(await read_capped(response))
 
-    async def delete(self, path: str, uid: str) -> None:
-        """Delete the object with this uid. Raises Rejected if there is no such object, or if another has its name."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+    async def replace(self, path: str, body: Mapping[str, Any]) -> Object:
+        """Replace an object, and return it as it was stored. Raises Rejected if it has changed since `body` was read."""
+        async with self.stream(path, method="PUT", body=body) as response:
+            return parse(await read_capped(response))
+
+    async def delete(self, path: str, uid: str, propagation: str | None = None) -> None:
+        """Delete the object with this uid. Raises Rejected if it is gone. `propagation`: Foreground, Background, or None."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        options |= {} if propagation is None else {"propagationPolicy": propagation}
         async with self.stream(path, method="DELETE", body=options) as response:
             await read_capped(response)
 
     async def may(self, attributes: Mapping[str, str]) -> bool:
         """Return whether this identity has a right. `attributes`: ResourceAttributes of a SelfSubjectAccessReview."""
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-        review = body | {"spec": {"resourceAttributes": dict(attributes)}}
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = await self.create(path, review)
+        kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        review = kind | {"spec": {"resourceAttributes": dict(attributes)}}
+        answer = await self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return (answer.get("status") or {}).get("allowed") is True
 
     @asynccontextmanager
@@ -214,6 +258,8 @@ class Kubernetes:
 
     async def _open(self, request: "_Request") -> aiohttp.ClientResponse:
         """Return the first successful answer. Transient failures are retried, as Retry-After says, while there is time."""
+        if self.namespace is not None:
+            await self.pace.turn(self.namespace)
         deadline = time.monotonic() + PATIENCE_SECONDS
         for number, delay in enumerate((*RETRY_DELAYS_SECONDS, None)):
             if number:
@@ -221,46 +267,23 @@ class Kubernetes:
             try:
                 with connection_errors("the Kubernetes API"):
                     with metrics.request(metrics.KUBERNETES) as outcome:
-                        response = await self._send(request)
+                        response = await _send(self.client, request)
                         outcome.code = response.status
-                    if response.status < 300:
+                    if is_success(response.status):
                         return response
-                    asked_to_wait = retry_after(response.headers.get("Retry-After"))
-                    refused = await self._refused(response, rule_for(request.method, request.path))
+                    retry_after_seconds = retry_after(response.headers.get("Retry-After"))
+                    refused = await error_from(
+                        response, self.user, rule_for(request.method, request.path), _token_of(self.client)
+                    )
             except Unavailable as e:
-                refused, asked_to_wait = e, None
+                refused, retry_after_seconds = e, None
             if delay is None or not _may_repeat(request, refused):
                 raise refused
-            seconds = delay if asked_to_wait is None else asked_to_wait
+            seconds = delay if retry_after_seconds is None else retry_after_seconds
             if time.monotonic() + seconds > deadline:
                 raise refused
             await asyncio.sleep(seconds)
         raise AssertionError("the last try returns or raises")
-
-    async def _send(self, request: "_Request") -> aiohttp.ClientResponse:
-        _, url, header_params, data, _ = await self.client.param_serialize(
-            request.method,
-            request.path,
-            query_params=list(request.query.items()),
-            header_params=dict(request.headers),
-            body=request.body,
-            auth_settings=["BearerToken"],
-        )
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
-        answer = await self.client.call_api(request.method, url, header_params, data, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
-        return response
-
-    async def _refused(self, response: aiohttp.ClientResponse, rule: str) -> SourceError:
-        """Return the error for an answer that is not a success. Reads the beginning of its body and closes it."""
-        body = b""
-        try:
-            while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.read(MAX_ERROR_BYTES - len(body))):
-                body += chunk
-        finally:
-            response.close()
-        token = self.client.configuration.api_key.get("BearerToken") or ""
-        return _error(response.status, body, self.user, rule, Quoter((token.removeprefix("Bearer "),)))
 
 
 @dataclass(frozen=True)
@@ -272,11 +295,31 @@ class _Request:
     body: Mapping[str, Any] | None
 
 
+async def _send(client: ApiClient, request: _Request) -> aiohttp.ClientResponse:
+    _, url, header_params, data, _ = await client.param_serialize(
+        request.method,
+        request.path,
+        query_params=list(request.query.items()),
+        header_params=dict(request.headers),
+        body=request.body,
+        auth_settings=["BearerToken"],
+    )
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS)
+    answer = await client.call_api(request.method, url, header_params, data, _request_timeout=timeout)
+    response: aiohttp.ClientResponse = answer.response
+    return response
+
+
+def _token_of(client: ApiClient) -> str:
+    """Return the operator's own token; '' without one."""
+    return (client.configuration.api_key.get("BearerToken") or "").removeprefix("Bearer ")
+
+
 def _may_repeat(request: _Request, refused: SourceError) -> bool:
-    """Return whether to retry: another try may help and does no harm. A change is only repeated after status 429."""
+    """Return whether to retry: another try may help and does no harm. A change is only repeated if it was not begun."""
     if refused.status is None:
         return request.method == "GET" and isinstance(refused, Unavailable) and refused.reason is not GapReason.TIMED_OUT
-    return refused.status == 429 or (request.method == "GET" and refused.status in PASSING)
+    return refused.status in OVERLOADED or (request.method == "GET" and refused.status in PASSING)
 
 
 @contextmanager
@@ -286,33 +329,3 @@ def connection_errors(peer: str) -> Iterator[None]:
         yield
     except (aiohttp.ClientError, HttpProcessingError, OSError) as e:
         raise fault_of(e, peer) from e
-
-
-def rule_for(method: str, path: str) -> str:
-    """Return the RBAC rule that allows a request, as YAML, and the kind of role it belongs to. A Secret is named in it."""
-    prefix, *rest = path.strip("/").split("/")
-    group, rest = ("", rest[1:]) if prefix == "api" else (rest[0], rest[2:])
-    namespace = None
-    if rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    resource = "/".join(rest[::2])
-    verb = {"GET": "get" if len(rest) > 1 else "list", "POST": "create"}.get(method, method.lower())
-    groups = group or '""'
-    named = f", resourceNames: [{rest[1]}]" if rest[0] == "secrets" and len(rest) > 1 else ""
-    place = f"a Role of namespace {namespace}" if namespace else "a ClusterRole"
-    return f"{{apiGroups: [{groups}], resources: [{resource}]{named}, verbs: [{verb}]}} in {place}"
-
-
-def _error(status: int, body: bytes, user: str | None, rule: str, quoter: Quoter) -> SourceError:
-    """Return the API's Status object (metav1.Status) as a SourceError."""
-    try:
-        text = str(orjson.loads(body).get("message") or "")
-    except (orjson.JSONDecodeError, AttributeError, RecursionError):
-        text = body.decode("utf-8", "replace")
-    quoted = quoter(text) or "it gives no reason"
-    message = f"the Kubernetes API answered {status}: {quoted}"
-    if status == 403 and user is not None and "impersonate" in quoted:
-        message += f". The operator may not act as {user}: grant it the verb impersonate on that service account"
-    elif status == 403:
-        message += f". The rule {rule}, bound to that user, would allow it"
-    return error_of(status, message)

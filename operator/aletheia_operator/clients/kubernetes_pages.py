@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import EXPIRED, SourceError, Unavailable
 
 PAGE_SIZE = 250
 MAX_RESTARTS = 5
@@ -25,13 +25,19 @@ class Pages:
         self._known = set[tuple[str, str, str]]()
 
     def take(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the items of a page that were not on an earlier one, and turn to the next page."""
-        items = answer.get("items") or []
+        """Return the items of a page that were not on an earlier one, and turn to the next page.
+
+        Raises Unavailable if the answer is no list, or if its continue token is that of this page: the list would not end.
+        """
+        items = answer.get("items", ())
+        token = (answer.get("metadata") or {}).get("continue")
+        if not isinstance(items, list | None) or (token and token == self.query.get("continue")):
+            raise Unavailable("the Kubernetes API's answer is not a list, or does not go on", GapReason.INVALID_RESPONSE)
+        items = items or []
         keys = [_key(item) for item in items]
         if self._restarts:
             items = [item for item, key in zip(items, keys, strict=True) if key not in self._known]
         self._known.update(keys)
-        token = (answer.get("metadata") or {}).get("continue")
         self.over = not token
         self.query["continue"] = token or ""
         return list(items)
@@ -44,7 +50,7 @@ class Pages:
         limit = int(self.query["limit"])
         if error.reason is GapReason.TOO_LARGE and limit > 1:
             self.query["limit"] = str(limit // 2)
-        elif error.status == 410 and self.query.pop("continue", "") and self._restarts < MAX_RESTARTS:
+        elif error.status in EXPIRED and self.query.pop("continue", "") and self._restarts < MAX_RESTARTS:
             self._restarts += 1
         else:
             raise error

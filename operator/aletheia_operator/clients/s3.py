@@ -1,8 +1,8 @@
 """Objects of one S3 bucket (https://docs.aws.amazon.com/AmazonS3/latest/API/), through minio-py over our own transport.
 
-Only the DataSource's credentials are used, none from the environment, files or the machine's metadata. Calls block and raise
-SourceError. Most make one request, so they take at most the endpoint's timeout, and hold at most one part in memory. Make one
-call at a time: calls share a connection.
+The keys are those of the DataSource's Secret, or temporary ones of the operator's own identity (`temporary_keys.py`), as the
+DataSource says; never those of the machine's metadata. Calls block and raise SourceError. Most make one request, so they take
+at most the endpoint's timeout, and hold at most one part in memory. Make one call at a time: calls share a connection.
 
 minio-py's multipart calls are private methods, so its minor version is pinned. docs/libraries.md compares other libraries.
 """
@@ -24,12 +24,14 @@ import urllib3
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.source_types.s3 import S3Options
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of, is_redirect, is_refusal
 from aletheia_operator.clients.http import SafeSession
 from aletheia_operator.text.display import one_line
 
 if TYPE_CHECKING:
     from minio import Minio
+
+    from aletheia_operator.clients.temporary_keys import TemporaryKeys
 
 PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
@@ -163,6 +165,7 @@ class Bucket:
                 key_id,
                 secret,
                 token,
+                credentials=self._temporary_keys(),
                 secure=url.scheme.lower() == "https",
                 region=self._region(url.hostname or ""),
                 http_client=transport,
@@ -175,6 +178,14 @@ class Bucket:
         except ValueError as e:
             raise Rejected(f"DataSource {self.endpoint.name}: {e}", GapReason.NO_DATA_SOURCE) from e
         return client
+
+    def _temporary_keys(self) -> "TemporaryKeys | None":
+        """Return the provider of the operator's own identity; None if the DataSource has an access key."""
+        if self.endpoint.identity is None:
+            return None
+        from aletheia_operator.clients.temporary_keys import TemporaryKeys
+
+        return TemporaryKeys(self.endpoint)
 
     def _region(self, host: str) -> str:
         """Return the region to sign requests for: that in an AWS endpoint's name, else the DataSource's."""
@@ -240,10 +251,10 @@ class _Transport(urllib3.PoolManager):
         body = b"".join(self._session.chunks(response))
         status, kind = response.status_code, response.headers.get("Content-Type", "")
         region = response.headers.get("x-amz-bucket-region")
-        if 300 <= status < 400 and region:
+        if is_redirect(status) and region:
             hint = f"redirects are not followed; the bucket is in region {one_line(region, 40)}: set s3.region"
             raise error_of(status, f"DataSource {self._endpoint.name} answered {status}: {hint}")
-        if 300 <= status < 400 or (status >= 400 and method != "HEAD" and "xml" not in kind):  # not an S3 error
+        if is_redirect(status) or (is_refusal(status) and method != "HEAD" and "xml" not in kind):  # not an S3 error
             raise self._endpoint.failed(status, body)
         return urllib3.HTTPResponse(
             body, headers=dict(response.headers), status=response.status_code, request_method=method, preload_content=True

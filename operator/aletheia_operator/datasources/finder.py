@@ -1,9 +1,11 @@
 """Finds the endpoint that an Investigation may use: a DataSource by name, or the default of a type."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,11 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.pace import Pace
+from aletheia_operator.datasources.cloud_identity import identity_of
+from aletheia_operator.datasources.proxies import proxy_of
 from aletheia_operator.datasources.secrets import Secrets, credentials_of
+from aletheia_operator.settings import Proxy
 
 LONGEST_TIMEOUT_SECONDS = 3600  # a longer one is a mistake, and too long for a socket
 CONFINE = "namespaceLabel of its type, tenant.fromNamespace or tenant.template"
@@ -35,6 +41,15 @@ class KubernetesDataSources:
     """Namespace of their Secrets. None: no Secret can be read."""
     ca_bundle: Path | None = None
     """PEM file with CAs to trust besides the public ones. None: the public ones alone."""
+    proxy: Proxy = field(default_factory=Proxy)
+    """The proxy of DataSources that name none."""
+    pace: Pace = field(default_factory=Pace, compare=False)
+    """Limits the requests per second to DataSources that are read."""
+
+    @property
+    def _counted(self) -> Kubernetes:
+        """The operator's client, with the namespace's limits."""
+        return self.operator.counted(self.namespace)
 
     async def find(self, kind: str, name: str | None) -> Endpoint:
         """Implement `fetchers.base.DataSources.find`.
@@ -48,12 +63,13 @@ class KubernetesDataSources:
             raise Rejected(f"DataSource {name} is a {spec.type}, not a {kind}", GapReason.NO_DATA_SOURCE)
         if not spec.is_open_to(self.namespace):
             raise Rejected(_closed(name, spec, self.namespace), GapReason.NOT_ALLOWED)
-        endpoint = await endpoint_of(name, spec, Secrets(self.operator, self.operator_namespace, name), self.namespace)
-        return replace(endpoint, ca_bundle=self.ca_bundle)
+        endpoint = await endpoint_of(name, spec, Secrets(self._counted, self.operator_namespace, name), self.namespace)
+        turn = partial(self.pace.turn_in_thread, self.namespace, name) if spec.is_read else None
+        return replace(reached(endpoint, self.ca_bundle, self.proxy), turn=turn)
 
     async def _named(self, name: str) -> dict[str, Any]:
         try:
-            return await self.operator.get(f"{DATA_SOURCES}/{name}")
+            return await self._counted.get(f"{DATA_SOURCES}/{name}")
         except Rejected as e:
             if e.reason != GapReason.NOT_FOUND:
                 raise
@@ -61,7 +77,7 @@ class KubernetesDataSources:
 
     async def _default(self, kind: str) -> dict[str, Any]:
         """Return the first default of the type that is open to the namespace; if none is open, the first default."""
-        found = [item async for item in self.operator.list(DATA_SOURCES)]
+        found = [item async for item in self._counted.list(DATA_SOURCES)]
         defaults = [item for item in found if item["spec"].get("type") == kind and item["spec"].get("default")]
         defaults.sort(key=lambda item: str(item["metadata"]["name"]))
         if not defaults:
@@ -90,7 +106,7 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespa
 
     `namespace`: namespace of the Investigation; empty: the operator's own check, without any namespace's tenant.
     """
-    return Endpoint(
+    endpoint = Endpoint(
         name=name,
         url=spec.endpoint,
         timeout_seconds=min(parse_duration(spec.timeout), LONGEST_TIMEOUT_SECONDS),
@@ -98,9 +114,25 @@ async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespa
         max_series=spec.max_series,
         options=spec.options,
         namespace=namespace,
+        proxy=spec.proxy.url if spec.proxy is not None else None,
         credentials=await credentials_of(spec, secrets, namespace),
         renew=_renewal(spec, secrets, namespace) if spec.auth is not None else None,
     )
+    if spec.auth is None or spec.auth.cloud_identity is None:
+        return endpoint
+    return replace(endpoint, identity=identity_of(endpoint, os.environ))
+
+
+def reached(endpoint: Endpoint, ca_bundle: Path | None, proxy: Proxy) -> Endpoint:
+    """Return the endpoint, and the server of its identity, with the admin's CAs and the proxy that leads to them.
+
+    `ca_bundle`: see `KubernetesDataSources`. `proxy`: that of DataSources that name none.
+    """
+    identity = endpoint.identity
+    if identity is not None:
+        identity = reached(identity, ca_bundle, proxy)
+    leads = None if endpoint.is_on_node else proxy_of(endpoint.url, endpoint.proxy, proxy)
+    return replace(endpoint, identity=identity, ca_bundle=ca_bundle, proxy=leads)
 
 
 def _renewal(spec: DataSourceSpec, secrets: Secrets, namespace: str) -> Callable[[], Credentials]:

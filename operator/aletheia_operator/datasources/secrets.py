@@ -88,13 +88,17 @@ async def credentials_of(spec: DataSourceSpec, secrets: Secrets, namespace: str)
     headers = []
     if spec.auth is not None and spec.auth.access_key is not None:
         access_key = await _access_key(spec.auth.access_key.name, secrets)
-    elif spec.auth is not None:
+    elif spec.auth is not None and spec.auth.cloud_identity is None:
         headers.append(await _authorization(spec.auth, secrets))
     unrepeatable = {word for _, value in headers for word in (value, value.split(" ")[-1])}
     if spec.tenant is not None:
         headers += _tenant(spec.tenant, secrets, namespace)
     ca, client = await _certificates(spec.tls, secrets) if spec.tls is not None else (None, None)
-    return Credentials(tuple(headers), ca, client, access_key, tuple(sorted(unrepeatable | secrets.values)))
+    proxy = None
+    if spec.proxy is not None and spec.proxy.basic is not None:
+        name = spec.proxy.basic.name
+        proxy = await secrets.user_name(name, "username"), await secrets.value(name, "password")
+    return Credentials(tuple(headers), ca, client, proxy, access_key, tuple(sorted(unrepeatable | secrets.values)))
 
 
 def _tenant(tenant: Tenant, secrets: Secrets, namespace: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from aletheia_operator.api import InvestigationSpec
@@ -21,7 +21,7 @@ from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.batches import Encoded
 from aletheia_operator.text.display import one_line
-from aletheia_operator.text.timestamps import format_time, to_nanoseconds
+from aletheia_operator.text.timestamps import format_time, to_nanoseconds, utc_now
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,6 @@ class Memo:
                 self._answers[key] = await make()
         answer: T = self._answers[key]
         return answer
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,20 @@
 
 import argparse
 import asyncio
-import json
-import logging
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.server import Server, serve
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY, ArtifactsProcess, add_log_options
-from aletheia_operator.text.log_records import make_inert
+from aletheia_operator.text.log_records import configure_logging
 from aletheia_operator.version import __version__
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve sessions. `arguments` None: those of the process."""
     options = parser().parse_args(arguments)
-    log_as(options.log_format, options.log_level)
+    configure_logging(options.log_format, options.log_level)
     catalog = Catalog(SessionLayout(options.session_root), tuple(options.namespaces or ()), options.log_text_in_status)
     asyncio.run(
         serve(
@@ -70,42 +66,6 @@ def parser() -> argparse.ArgumentParser:
     add_log_options(made)
     made.add_argument("--version", action="version", version=__version__)
     return made
-
-
-class JsonFormatter(logging.Formatter):
-    """Writes one JSON object per line, with a record's `fields`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "severity": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)  # all but ASCII is escaped
-
-
-class PlainFormatter(logging.Formatter):
-    """Writes one line for people. Fields are shown as JSON, so no caller can forge a line."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        fields = getattr(record, "fields", None)
-        return line if fields is None else f"{line} {json.dumps(fields)}"
-
-
-def log_as(form: str, level: str) -> None:
-    """Write the log to stderr. `form`: plain or json; `level`: the lowest that is logged."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    make_inert(logging.getLogger())
 
 
 def _address(text: str) -> tuple[str, int]:

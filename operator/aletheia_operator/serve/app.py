@@ -12,23 +12,27 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from aletheia_operator.clients.errors import is_refusal
 from aletheia_operator.serve import resource
 from aletheia_operator.serve.addresses import Address, NoSuchAddress, parse
-from aletheia_operator.serve.catalog import Catalog, Contents, Summary
+from aletheia_operator.serve.catalog import Catalog, SessionFiles, Summary
 from aletheia_operator.serve.content import (
     BLOCK_BYTES,
     Content,
-    Unavailable,
+    ContentAltered,
+    ContentUnavailable,
     archive_content,
     file_content,
     manifest_content,
 )
 from aletheia_operator.serve.discovery import documents
 from aletheia_operator.serve.front_proxy import FrontProxy
+from aletheia_operator.serve.speed import SpeedLimit
 from aletheia_operator.session.layout import MANIFEST, REPORT
 from aletheia_operator.session.manifest_file import Unreadable
 from aletheia_operator.session.seal import SEALED_SUFFIX
 from aletheia_operator.session.tar_stream import ArchiveError
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.version import __version__
 
 log = logging.getLogger(__name__)
@@ -55,8 +59,9 @@ class ApiError(Exception):
 class ArtifactsApi:
     """Answers requests. `front_proxy`: is called for each request, and returns which client certificates are accepted."""
 
-    def __init__(self, catalog: Catalog, front_proxy: Callable[[], FrontProxy]) -> None:
+    def __init__(self, catalog: Catalog, front_proxy: Callable[[], FrontProxy], speed_limit: SpeedLimit) -> None:
         self._catalog = catalog
+        self._speed_limit = speed_limit
         self._front_proxy = front_proxy
         self._documents = documents(__version__)
         self._downloads: Counter[str] = Counter()
@@ -115,14 +120,16 @@ class ArtifactsApi:
             return _object(summary, request)
         content = await asyncio.to_thread(self._content, summary, address)
         with self._download(note.caller):
-            return await send(request, content, note)
+            return await send(request, content, note, self._speed_limit)
 
     @contextmanager
     def _download(self, caller: str) -> Iterator[None]:
         """Count a download while it runs. Raises ApiError (429) if too many run: one caller cannot keep the others out."""
         running = self._downloads.total()
         if running >= MAX_WITH_FIRST_DOWNLOADS or (running >= MAX_DOWNLOADS and self._downloads[caller]):
-            raise ApiError(429, "TooManyRequests", f"{running} downloads are running: try again", {"Retry-After": "1"})
+            raise ApiError(
+                429, "TooManyRequests", f"{counted(running, 'running download')} already: try again", {"Retry-After": "1"}
+            )
         self._downloads[caller] += 1
         try:
             yield
@@ -158,7 +165,7 @@ class ArtifactsApi:
             _require_files(contents)
             if address.subresource == "archive":
                 return archive_content(contents)
-        except (Unreadable, ArchiveError, Unavailable) as e:
+        except (Unreadable, ArchiveError, ContentUnavailable) as e:
             raise ApiError(500, "InternalError", f"session {summary.session_id}: {e}") from e
         if address.subresource == "report":
             path = next((path for path in REPORTS if path in contents.files), REPORTS[0])
@@ -170,7 +177,7 @@ class ArtifactsApi:
         return file_content(contents, path, listed)
 
 
-async def send(request: web.Request, content: Content, note: "_Access") -> web.StreamResponse:
+async def send(request: web.Request, content: Content, note: "_Access", speed_limit: SpeedLimit) -> web.StreamResponse:
     """Send a body, or the requested range of it (RFC 9110)."""
     etag = f'"{content.etag}"'
     headers = {
@@ -186,9 +193,9 @@ async def send(request: web.Request, content: Content, note: "_Access") -> web.S
     start, end = 0, content.size
     status = 200
     if "Range" in request.headers and request.headers.get("If-Range", etag) == etag:
-        asked = _range(request, content.size)
-        if asked is not None:
-            (start, end), status = asked, 206
+        requested = _range(request, content.size)
+        if requested is not None:
+            (start, end), status = requested, 206
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     response = web.StreamResponse(status=status, headers={**headers, "Content-Type": content.media_type})
     response.content_length = end - start
@@ -197,10 +204,14 @@ async def send(request: web.Request, content: Content, note: "_Access") -> web.S
         return response
     try:
         block = await asyncio.to_thread(content.read, start, min(end - start, BLOCK_BYTES))
-    except Unavailable as e:
+    except ContentAltered as e:
+        if content.file_name != MANIFEST:  # which a capture replaces
+            raise ApiError(410, "Gone", str(e)) from e
+        raise ApiError(500, "InternalError", str(e)) from e
+    except ContentUnavailable as e:
         raise ApiError(500, "InternalError", str(e)) from e
     await response.prepare(request)
-    await _send_rest(request, response, content, (start, end), block, note)
+    await _send_rest(request, response, content, (start, end), block, note, speed_limit)
     return response
 
 
@@ -211,11 +222,13 @@ async def _send_rest(
     bounds: tuple[int, int],
     block: bytes,
     note: "_Access",
+    speed_limit: SpeedLimit,
 ) -> None:
     """Send a range. `block`: its first block, already read. Closes the connection if the rest cannot be read."""
     at, end = bounds
     try:
         while True:
+            await speed_limit.wait(len(block))
             async with asyncio.timeout(STALLED_SECONDS):
                 await response.write(block)
             at += len(block)
@@ -228,7 +241,7 @@ async def _send_rest(
         note.broken = True
         if request.transport is not None:
             request.transport.abort()
-    except (Unavailable, OSError) as e:  # an error response now would become part of the body
+    except (ContentUnavailable, OSError) as e:  # an error response now would become part of the body
         log.warning("a download was interrupted: %s", e)
         if request.transport is not None:
             request.transport.abort()
@@ -237,10 +250,10 @@ async def _send_rest(
 def _range(request: web.Request, size: int) -> tuple[int, int] | None:
     """Return start and end of the requested range; None: send everything. Raises ApiError (416)."""
     try:
-        asked = request.http_range
+        requested = request.http_range
     except ValueError:
         return None  # several ranges, or another unit: RFC 9110 lets a server ignore them
-    start, stop, _ = slice(asked.start, asked.stop).indices(size)
+    start, stop, _ = slice(requested.start, requested.stop).indices(size)
     is_empty_suffix = request.headers["Range"].strip().endswith("=-0")  # aiohttp reads `-0` as the whole body
     if start >= stop or is_empty_suffix:
         headers = {"Content-Range": f"bytes */{size}"}
@@ -270,7 +283,7 @@ def _is_selected(summary: Summary, query: Mapping[str, str]) -> bool:
     return True
 
 
-def _require_files(contents: Contents) -> None:
+def _require_files(contents: SessionFiles) -> None:
     """Raise ApiError if the files of a session cannot be read now."""
     if not contents.finished:
         raise ApiError(409, "Conflict", f"session {contents.session_id}: its files can be read when its capture has ended")
@@ -303,7 +316,7 @@ def _log_access(request: web.Request, note: _Access, response: web.StreamRespons
     assert address is not None
     access.info(
         "%s",
-        "read" if response is not None and response.status < 400 else "refused",
+        "read" if response is not None and not is_refusal(response.status) else "refused",
         extra={
             "fields": {
                 "user": note.caller[:300],

@@ -1,8 +1,6 @@
 """Finds sessions on the volume by namespace, id and Investigation. Caches each manifest until it changes. Blocks."""
 
 import hashlib
-import os
-import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,13 +10,12 @@ from pathlib import Path
 
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.session.manifest import Manifest
-from aletheia_operator.session.manifest_file import Unreadable, read_session
+from aletheia_operator.session.manifest_cache import ManifestCache, Stamp
+from aletheia_operator.session.manifest_file import read_session
 from aletheia_operator.session.names import is_session_id
 
 MAX_FILES_KEPT = 100_000
 """Number of files of which size and digest are cached, about 300 bytes each. The least recently used sessions are dropped."""
-_Stamp = tuple[int, int, int]
-"""Inode, time of change in nanoseconds, and size of a manifest: a manifest is replaced, never edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class ListedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class SessionFiles:
     """The files of one session."""
 
     session_id: str
@@ -75,29 +72,27 @@ class Catalog:
         self._namespaces = frozenset(namespaces)
         self._with_headlines = with_headlines
         self._guard = threading.Lock()
-        self._summaries: dict[str, tuple[_Stamp, Summary | None]] = {}
-        self._contents: OrderedDict[tuple[str, _Stamp], Contents] = OrderedDict()
+        self._summaries = ManifestCache(layout, self._summary)
+        self._contents: OrderedDict[tuple[str, Stamp], SessionFiles] = OrderedDict()
 
     def list(self, namespace: str | None) -> list[Summary]:
         """Return the sessions of a namespace (None: of all namespaces), sorted by id. Raises OSError."""
         with self._guard:
-            self._refresh()
-            found = [summary for _, summary in self._summaries.values() if summary is not None]
-        shown = (summary for summary in found if namespace is None or summary.namespace == namespace)
-        return sorted(shown, key=lambda summary: summary.session_id)
+            self._summaries.refresh()
+            return [summary for summary in self._summaries if namespace is None or summary.namespace == namespace]
 
     def find(self, namespace: str, name: str) -> Summary | None:
         """Return the session with this id, or the newest session of the Investigation with this name; None if there is none."""
         if is_session_id(name):
             with self._guard:
-                summary = self._read(name)
+                summary = self._summaries.read(name)
             return summary if summary is not None and summary.namespace == namespace else None
         named = [summary for summary in self.list(namespace) if summary.name == name]
         return max(named, key=lambda summary: summary.start_time, default=None)
 
-    def contents(self, summary: Summary) -> Contents | None:
+    def contents(self, summary: Summary) -> SessionFiles | None:
         """Return the files of a session; None if it was removed. Raises Unreadable."""
-        stamp = _stamp(self._layout.manifest(summary.session_id))
+        stamp = self._summaries.stamp_of(summary.session_id)
         if stamp is None:
             return None
         key = (summary.session_id, stamp)
@@ -115,39 +110,13 @@ class Catalog:
                 self._contents.popitem(last=False)
         return contents
 
-    def _refresh(self) -> None:
-        """Read the manifests that changed, and drop sessions that were removed."""
-        try:
-            names = {name for name in os.listdir(self._layout.sessions) if is_session_id(name)}
-        except FileNotFoundError:
-            names = set()
-        for gone in self._summaries.keys() - names:
-            del self._summaries[gone]
-        for name in names:
-            self._read(name)
-
-    def _read(self, session_id: str) -> Summary | None:
-        stamp = _stamp(self._layout.manifest(session_id))
-        if stamp is None:
-            self._summaries.pop(session_id, None)
-            return None
-        known = self._summaries.get(session_id)
-        if known is None or known[0] != stamp:
-            known = (stamp, self._summary(session_id, stamp))
-            self._summaries[session_id] = known
-        return known[1]
-
-    def _summary(self, session_id: str, stamp: _Stamp) -> Summary | None:
-        """Return the summary of a session; None if its manifest cannot be read, or its namespace is not shown."""
-        try:
-            manifest, content = read_session(self._layout.session(session_id))
-        except Unreadable:
-            return None
+    def _summary(self, manifest: Manifest, content: bytes, stamp: Stamp) -> Summary | None:
+        """Return the summary of a session; None if its namespace is not shown."""
         owner = manifest.investigation
         if self._namespaces and owner.namespace not in self._namespaces:
             return None
         return Summary(
-            session_id=session_id,
+            session_id=manifest.session_id,
             namespace=owner.namespace,
             name=owner.name,
             uid=owner.uid,
@@ -165,8 +134,8 @@ class Catalog:
         )
 
 
-def _contents(directory: Path, manifest: Manifest, content: bytes) -> Contents:
-    return Contents(
+def _contents(directory: Path, manifest: Manifest, content: bytes) -> SessionFiles:
+    return SessionFiles(
         session_id=manifest.session_id,
         directory=directory,
         manifest_sha256=hashlib.sha256(content).hexdigest(),
@@ -175,14 +144,3 @@ def _contents(directory: Path, manifest: Manifest, content: bytes) -> Contents:
         expired=manifest.expiration_time is not None,
         files={artifact.path: ListedFile(artifact.size_bytes, artifact.sha256) for artifact in manifest.artifacts},
     )
-
-
-def _stamp(manifest: Path) -> _Stamp | None:
-    """Return the stamp of a manifest; None if it does not exist."""
-    try:
-        if stat.S_ISLNK(os.lstat(manifest.parent).st_mode):  # the operator makes no links; this link may lead outside
-            return None
-        status = os.lstat(manifest)
-    except OSError:
-        return None
-    return (status.st_ino, status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from aletheia_operator.serve.catalog import Contents, ListedFile
+from aletheia_operator.serve.catalog import ListedFile, SessionFiles
 from aletheia_operator.session.archive import archive_parts
 from aletheia_operator.session.files import open_below
 from aletheia_operator.session.layout import MANIFEST
@@ -17,8 +17,12 @@ from aletheia_operator.session.manifest_file import read_session
 BLOCK_BYTES = 256 * 1024
 
 
-class Unavailable(Exception):
+class ContentUnavailable(Exception):
     """The bytes cannot be read. The message says why."""
+
+
+class ContentAltered(ContentUnavailable):
+    """A file is no longer as the manifest lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +34,22 @@ class FilePart:
     size: int
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return exactly `size` bytes. Raises Unavailable, also if the size of the file has changed."""
+        """Return exactly `size` bytes. Raises ContentUnavailable; ContentAltered if the size of the file has changed."""
         try:
             descriptor = open_below(self.directory, self.path)
         except OSError as e:
-            raise Unavailable(f"{self.path} cannot be read: {e.strerror}") from e
+            raise ContentUnavailable(f"{self.path} cannot be read: {e.strerror}") from e
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size != self.size:
-                raise Unavailable(f"{self.path} was altered: its size is not the manifest's")
+                raise ContentAltered(f"{self.path} was altered: its size is not the manifest's")
             content = os.pread(descriptor, size, offset)
         except OSError as e:
-            raise Unavailable(f"{self.path} cannot be read: {e.strerror}") from e
+            raise ContentUnavailable(f"{self.path} cannot be read: {e.strerror}") from e
         finally:
             os.close(descriptor)
         if len(content) != size:
-            raise Unavailable(f"{self.path} was altered: it is shorter than before")
+            raise ContentAltered(f"{self.path} was altered: it is shorter than before")
         return content
 
 
@@ -82,26 +86,26 @@ class Content:
         return self._ends[-1] if self._ends else 0
 
     def read(self, offset: int, limit: int) -> bytes:
-        """Return at least one and at most `limit` bytes from `offset`, which is below `size`. Raises Unavailable."""
+        """Return at least one and at most `limit` bytes from `offset`, which is below `size`. Raises ContentUnavailable."""
         number = bisect_right(self._ends, offset)
         part = self.parts[number]
         start = self._ends[number] - part.size
         return part.read(offset - start, min(limit, self._ends[number] - offset))
 
 
-def manifest_content(contents: Contents) -> Content:
-    """Return manifest.json. Raises Unavailable if it was replaced meanwhile."""
+def manifest_content(contents: SessionFiles) -> Content:
+    """Return manifest.json. Raises ContentUnavailable if it was replaced meanwhile."""
     part = FilePart(contents.directory, MANIFEST, contents.manifest_bytes)
     return Content((part,), contents.manifest_sha256, "application/json", MANIFEST)
 
 
-def file_content(contents: Contents, path: str, listed: ListedFile) -> Content:
+def file_content(contents: SessionFiles, path: str, listed: ListedFile) -> Content:
     """Return a file that the manifest lists."""
     part = FilePart(contents.directory, path, listed.size_bytes)
     return Content((part,), listed.sha256, _media_type(path), path.rpartition("/")[2])
 
 
-def archive_content(contents: Contents) -> Content:
+def archive_content(contents: SessionFiles) -> Content:
     """Return the archive of a session, as `aletheia session export` writes it. Raises ArchiveError, Unreadable."""
     parts = tuple(
         BytesPart(part) if isinstance(part, bytes) else FilePart(contents.directory, part.path, part.size_bytes)

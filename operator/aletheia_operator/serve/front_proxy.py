@@ -42,7 +42,7 @@ class FrontProxy:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class TlsFiles:
     """What the server needs to listen."""
 
     front_proxy: FrontProxy
@@ -65,7 +65,7 @@ class Credentials:
         return context
 
 
-def read_credentials(directory: Path, serving: Path) -> Credentials:
+def read_tls_files(directory: Path, serving: Path) -> TlsFiles:
     """Read the front proxy's file in one directory and the serving certificate in another. Raises NotReady."""
     try:
         raw = orjson.loads((directory / FRONT_PROXY_FILE).read_bytes())
@@ -77,4 +77,4 @@ def read_credentials(directory: Path, serving: Path) -> Credentials:
         raise NotReady(f"{directory / FRONT_PROXY_FILE} has not the form that the operator writes") from e
     if not front_proxy.ca:
         raise NotReady(f"{directory / FRONT_PROXY_FILE} has no certificate authority of the front proxy")
-    return Credentials(front_proxy, pair, serving)
+    return TlsFiles(front_proxy, pair, serving)

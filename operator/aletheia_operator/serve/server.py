@@ -10,7 +10,8 @@ from aiohttp import web
 
 from aletheia_operator.serve.app import ArtifactsApi
 from aletheia_operator.serve.catalog import Catalog
-from aletheia_operator.serve.front_proxy import Credentials, FrontProxy, NotReady, read_credentials
+from aletheia_operator.serve.front_proxy import FrontProxy, NotReady, TlsFiles, read_tls_files
+from aletheia_operator.serve.speed import SpeedLimit
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +24,21 @@ class Server:
     """Listens on `listen` (host and port) once the certificates are complete, and on `probe` for /healthz and /readyz."""
 
     def __init__(
-        self, catalog: Catalog, certificates: tuple[Path, Path], listen: tuple[str, int], probe: tuple[str, int]
+        self,
+        catalog: Catalog,
+        certificates: tuple[Path, Path],
+        listen: tuple[str, int],
+        probe: tuple[str, int],
+        speed_limit: SpeedLimit | None = None,
     ) -> None:
         """`certificates`: directories of the front proxy's file, and of the serving certificate."""
         self._certificates = certificates
         self._listen = listen
         self._probe = probe
-        self._credentials: Credentials | None = None
+        self._tls_files: TlsFiles | None = None
         self._site: web.TCPSite | None = None
         self._logged = ""
-        api = ArtifactsApi(catalog, self._front_proxy)
+        api = ArtifactsApi(catalog, self._front_proxy, speed_limit or SpeedLimit())
         self._runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
     @property
@@ -66,10 +72,10 @@ class Server:
     async def refresh(self) -> None:
         """Read the certificates, and use them for new connections. Open connections stay, with the new rules."""
         try:
-            credentials = await asyncio.to_thread(read_credentials, *self._certificates)
-            if credentials == self._credentials:
+            tls_files = await asyncio.to_thread(read_tls_files, *self._certificates)
+            if tls_files == self._tls_files:
                 return
-            context = credentials.context()
+            context = tls_files.context()
         except NotReady as e:
             if str(e) != self._logged:
                 self._logged = str(e)
@@ -78,15 +84,15 @@ class Server:
             return
         if self._site is not None:
             await self._site.stop()
-        self._credentials, self._logged = credentials, ""
+        self._tls_files, self._logged = tls_files, ""
         self._site = web.TCPSite(self._runner, *self._listen, ssl_context=context, reuse_address=True)
         await self._site.start()
-        log.info("serving with the certificate in %s", credentials.directory)
+        log.info("serving with the certificate in %s", tls_files.directory)
 
     def _front_proxy(self) -> FrontProxy:
-        if self._credentials is None:
+        if self._tls_files is None:
             raise NotReady("no certificate was read yet")
-        return self._credentials.front_proxy
+        return self._tls_files.front_proxy
 
     def _probes(self) -> web.Application:
         async def healthz(request: web.Request) -> web.Response:

@@ -22,10 +22,10 @@ from aletheia_operator.fetchers.jaeger.traces import (
     MAX_ERRORS,
     MAX_ID,
     MAX_NAME,
-    Mark,
     Reading,
-    Sift,
     Span,
+    SpanFilter,
+    SpanSummary,
     Trace,
     whole,
     write_list,
@@ -95,7 +95,7 @@ class _Part:
     open_tags: set[frozenset[str]] = field(default_factory=set)
     """Sets of tags. A span matches if the process has all tags of one set."""
 
-    def add(self, span: Span, sift: Sift | None) -> None:
+    def add(self, span: Span, span_filter: SpanFilter | None) -> None:
         self.spans += 1
         self.start = min(self.start, span.start)
         if self.slowest is None or span.duration > self.slowest.duration:
@@ -104,7 +104,7 @@ class _Part:
             self.failing += 1
             if self.first_failing is None or span.start < self.first_failing.start:
                 self.first_failing = span
-        if sift is not None and (open_tags := sift.open_tags(span)) is not None:
+        if span_filter is not None and (open_tags := span_filter.open_tags(span)) is not None:
             self.open_tags.add(open_tags)
 
 
@@ -137,12 +137,12 @@ class _OneTrace:
         spans: list[Any] | None = None
         walked = False
         if self._stream.kind() != "{":
-            raise self._odd()
+            raise self._not_jaeger()
         for key in self._stream.members():
             if key == "traceID":
                 self._take_field(key)
                 if not isinstance(self._fields[key], str):
-                    raise self._odd()
+                    raise self._not_jaeger()
                 if not self._reading.has_room(self._id):
                     return False
             elif key == "spans" and self._stream.kind() == "[" and "traceID" in self._fields:
@@ -154,7 +154,7 @@ class _OneTrace:
             else:
                 self._take_field(key)
         if "traceID" not in self._fields or not (walked or isinstance(spans, list)):
-            raise self._odd()
+            raise self._not_jaeger()
         for span in spans or ():
             self._take(span)
         if not self._reading.has_room(self._id):
@@ -178,11 +178,11 @@ class _OneTrace:
 
     def _take(self, span: Any) -> None:
         if not isinstance(span, dict):
-            raise self._odd()
+            raise self._not_jaeger()
         part = self._parts.setdefault(str(span.get("processID"))[:MAX_ID], _Part())
         if len(self._parts) > MAX_PROCESSES:
-            raise self._odd()
-        part.add(_span(span), self._reading.sift)
+            raise self._not_jaeger()
+        part.add(_span(span), self._reading.span_filter)
         if self._keeps:
             self._spans.append(self._reading.encode(span))
             self._digest.update(self._spans[-1])
@@ -199,16 +199,16 @@ class _OneTrace:
         """Assign services to the spans, and keep the trace if it matches."""
         processes = self._fields.get("processes")
         if not isinstance(processes, dict):
-            raise self._odd()
-        sift = self._reading.sift
-        matches = sift is None
+            raise self._not_jaeger()
+        span_filter = self._reading.span_filter
+        matches = span_filter is None
         for name, part in self._parts.items():
             process = processes.get(name)
             service = str(process.get("serviceName", "")) if isinstance(process, dict) else ""
             self._count(part, service)
-            if sift is not None and part.open_tags:
+            if span_filter is not None and part.open_tags:
                 tags = _tags([process.get("tags") if isinstance(process, dict) else None])
-                matches = matches or any(sift.process_has(service, tags, keys) for keys in part.open_tags)
+                matches = matches or any(span_filter.process_has(service, tags, keys) for keys in part.open_tags)
         self._trace.trace_id = self._id
         if self._keeps and not self._keep(matches):
             return
@@ -238,12 +238,12 @@ class _OneTrace:
         counted = Trace("", spans=Counter({name: part.spans}), failing=Counter({name: part.failing}), start=part.start)
         for span in (part.slowest, part.first_failing):
             if span is not None:
-                mark = Mark(one_line(f"{service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
-                counted.slowest = mark if span is part.slowest else counted.slowest
-                counted.first_failing = mark if span is part.first_failing else counted.first_failing
+                summary = SpanSummary(one_line(f"{service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
+                counted.slowest = summary if span is part.slowest else counted.slowest
+                counted.first_failing = summary if span is part.first_failing else counted.first_failing
         self._trace.merge(counted)
 
-    def _odd(self) -> Unavailable:
+    def _not_jaeger(self) -> Unavailable:
         return self._endpoint.not_of("Jaeger")
 
 

@@ -14,6 +14,7 @@ from aletheia_operator.fetchers.jaeger.selection import select
 from aletheia_operator.fetchers.jaeger.traces import Trace, summarise
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.text.display import one_line
+from aletheia_operator.text.sizes import counted
 
 DEFAULT_LIMIT = 20
 
@@ -107,19 +108,21 @@ async def _from_logs(
     unknown: list[str] = []
     missing: list[tuple[GapReason, str]] = []
     if more:
-        missing.append((GapReason.BUDGET_EXCEEDED, f"the logs mention more than {limit} traces; raise fromLogs.limit"))
+        missing.append(
+            (GapReason.BUDGET_EXCEEDED, f"the logs mention more than {counted(limit, 'trace')}; raise fromLogs.limit")
+        )
     for number, trace_id in enumerate(ids):
         try:
             traces.append(await searches.by_id(trace_id))
         except SourceError as e:
             if e.reason is not GapReason.NOT_FOUND:
-                missing.append((e.reason, f"{e.message}; {len(ids) - number} of {len(ids)} traces were not fetched"))
+                missing.append((e.reason, f"{e.message}; {len(ids) - number} of {counted(len(ids), 'trace')} not fetched"))
                 break
             unknown.append(trace_id)
         if searches.broken is not None:
-            missing.append((searches.broken.reason, f"{len(ids) - number - 1} of {len(ids)} traces were not fetched"))
+            missing.append((searches.broken.reason, f"{len(ids) - number - 1} of {counted(len(ids), 'trace')} not fetched"))
             break
     if unknown:
-        message = f"Jaeger does not have {len(unknown)} of the {len(ids)} traces that the logs mention, perhaps as it samples"
+        message = f"the logs mention {counted(len(ids), 'trace')}; Jaeger does not have {len(unknown)}, perhaps as it samples"
         missing.append((GapReason.NOT_FOUND, message))
     return traces, {"mentioned": ids, "unknown": unknown}, missing

@@ -20,12 +20,13 @@ from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.jaeger import api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.search_values import SearchValues
 from aletheia_operator.fetchers.jaeger.selection import MAX_POOL
-from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, Trace, sift_of
+from aletheia_operator.fetchers.jaeger.traces import Reading, SpanFilter, Trace, span_filter_of
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.redact import Redactor
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.nearest import hint
+from aletheia_operator.text.sizes import counted
 
 APIS: dict[str, ModuleType] = {api_v1.NAME: api_v1, api_v3.NAME: api_v3}
 BATCH_BYTES = 1024 * 1024
@@ -57,7 +58,7 @@ async def find_api(endpoint: Endpoint, http: Http) -> tuple[ModuleType, list[str
 
 async def _services(api: ModuleType, endpoint: Endpoint, http: Http) -> list[str]:
     answer = await http.fetch_json(endpoint, api.SERVICES, [])
-    if answer.status >= 400:
+    if not answer.is_whole:
         raise endpoint.failed(answer.status, api.error_text(answer.body))
     names: list[str] | None = api.services(answer.body)
     if names is None:
@@ -84,17 +85,17 @@ class Searches:
     errors: list[tuple[GapReason, str]] = field(default_factory=list)
     """Errors that Jaeger reports in its answers, and searches that were too large to finish."""
     broken: SourceError | None = None
-    parted: set[str] = field(default_factory=set)
+    split: set[str] = field(default_factory=set)
     """Ids of the traces that came in several objects."""
-    torn: set[str] = field(default_factory=set)
+    incomplete: set[str] = field(default_factory=set)
     """Those of them with objects that are not stored: only a later object showed that the trace matches."""
 
     async def search(self, limit: int, *, least_microseconds: int | None = None, window: Window | None = None) -> list[Trace]:
         """Return the latest matching traces of the window, at most `limit`; see `selection.TraceSearch`."""
         span = window or self.window
         if self.api is api_v3 and self.request.tags:  # its early versions cannot filter by tags: all traces are read
-            sift = sift_of(self.request, least_microseconds)
-            return await self._walk(self.request, span, limit, sift, least_microseconds=least_microseconds)
+            span_filter = span_filter_of(self.request, least_microseconds)
+            return await self._walk(self.request, span, limit, span_filter, least_microseconds=least_microseconds)
         query = self.api.search(SearchValues.of(self.request, span, limit, least_microseconds))
         reading = await self._ask(self.api.TRACES, query, limit, go_on=bool(self.known))
         return [self.known[trace_id] for trace_id in reading.traces]
@@ -105,7 +106,7 @@ class Searches:
         Jaeger matches service and tags on the same span. So v1 is searched for failing spans of each service, beginning with
         the services of the traces so far. v3 cannot filter by tags, so all traces of the service are read.
         """
-        conditions = sift_of(self.request)
+        conditions = span_filter_of(self.request)
         if self.api is api_v3:
             return await self._walk(self.request, self.window, limit, conditions, failing=True)
         near = Counter[str]()
@@ -118,7 +119,8 @@ class Searches:
         for searched, name in enumerate(names):
             if searched == MAX_SERVICES or time.monotonic() > deadline:
                 self._note_error(
-                    GapReason.BUDGET_EXCEEDED, f"failing spans were looked for in {searched} of {len(names)} services"
+                    GapReason.BUDGET_EXCEEDED,
+                    f"failing spans were looked for in {searched} of {counted(len(names), 'service')}",
                 )
                 break
             failing = TracesRequest(service=name, tags={"error": "true"})
@@ -141,12 +143,12 @@ class Searches:
         request: TracesRequest,
         window: Window,
         limit: int,
-        sift: Sift,
+        span_filter: SpanFilter,
         *,
         failing: bool = False,
         least_microseconds: int | None = None,
     ) -> list[Trace]:
-        """Return the traces of a search with a span that passes `sift`, the latest first. `failing`: only failing traces.
+        """Return the traces of a search with a span that passes `span_filter`, the latest first. `failing`: only failing ones.
 
         If an answer is full or too large, each half of the window is searched.
         """
@@ -156,7 +158,7 @@ class Searches:
             part = parts.pop()
             requests += 1
             query = self.api.search(SearchValues.of(request, part, MAX_POOL, least_microseconds))
-            reading = await self._ask(self.api.TRACES, query, MAX_POOL, sift, go_on=True)
+            reading = await self._ask(self.api.TRACES, query, MAX_POOL, span_filter, go_on=True)
             too_large = self.broken is not None and self.broken.reason is GapReason.TOO_LARGE
             middle = part.start + (part.end - part.start) / 2
             if too_large or len(reading.traces) >= MAX_POOL:
@@ -172,7 +174,13 @@ class Searches:
         return list(found.values())[:limit]
 
     async def _ask(
-        self, path: str, query: list[tuple[str, str]], max_traces: int, sift: Sift | None = None, *, go_on: bool = False
+        self,
+        path: str,
+        query: list[tuple[str, str]],
+        max_traces: int,
+        span_filter: SpanFilter | None = None,
+        *,
+        go_on: bool = False,
     ) -> Reading:
         """Read one answer. If it breaks off, `broken` is set, and the traces so far are returned.
 
@@ -181,7 +189,7 @@ class Searches:
         readings: list[Reading] = []
 
         def read(stream: JsonStream) -> Reading:
-            readings.append(Reading(self.spill, self.whole, max_traces, sift, redactor=self.redactor))
+            readings.append(Reading(self.spill, self.whole, max_traces, span_filter, redactor=self.redactor))
             self.api.read(stream, self.endpoint, readings[-1])
             return readings[-1]
 
@@ -197,8 +205,8 @@ class Searches:
             self._note_error(GapReason.UNAVAILABLE, f"Jaeger reports: {words}")
         new = {trace_id: trace for trace_id, trace in reading.traces.items() if trace.pieces and trace_id not in self.whole}
         self.known |= new
-        self.parted |= {trace_id for trace_id in new if len(reading.objects.get(trace_id, ())) > 1}
-        self.torn |= {trace_id for trace_id in new if not all(reading.objects.get(trace_id, {}).values())}
+        self.split |= {trace_id for trace_id in new if len(reading.objects.get(trace_id, ())) > 1}
+        self.incomplete |= {trace_id for trace_id in new if not all(reading.objects.get(trace_id, {}).values())}
         if self.broken is None or self.api is api_v1:
             self.whole |= new.keys()
         return reading
@@ -216,7 +224,7 @@ class Searches:
             answer = await self.http.fetch_json(self.endpoint, path, query)
         except SourceError:  # not a gap: the search itself was answered
             return []
-        names = self.api.operations(answer.body) if answer.status < 400 else None
+        names = self.api.operations(answer.body) if answer.is_whole else None
         if names is None or operation in names:
             return []
         near = await asyncio.to_thread(hint, operation, names)
@@ -262,12 +270,14 @@ def gaps_of(searches: Searches, target: str) -> list[Missing]:
     missing = [Missing(target, reason, message) for reason, message in searches.errors]
     if searches.broken is not None:
         missing.append(Missing(target, searches.broken.reason, f"{searches.broken.message}; what was received is kept"))
-    if searches.torn:
-        message = f"parts of {_some(searches.torn)} are missing: Jaeger sent them in several objects; ask for them by their ids"
-        missing.append(Missing(target, GapReason.INVALID_RESPONSE, message))
-    if searches.parted:
+    if searches.incomplete:
         message = (
-            f"Jaeger sent {_some(searches.parted)} in several objects: each is an entry, and spans that occur in two of them"
+            f"parts of {_some(searches.incomplete)} are missing: Jaeger sent them in several objects; ask for them by their ids"
+        )
+        missing.append(Missing(target, GapReason.INVALID_RESPONSE, message))
+    if searches.split:
+        message = (
+            f"Jaeger sent {_some(searches.split)} in several objects: each is an entry, and spans that occur in two of them"
             " are counted twice"
         )
         missing.append(Missing(target, GapReason.INVALID_RESPONSE, message, severity="note"))
@@ -277,4 +287,4 @@ def gaps_of(searches: Searches, target: str) -> list[Missing]:
 def _some(trace_ids: Collection[str]) -> str:
     """Name the first ids, for example: 4 traces (ab12, cd34, ef56, ...)."""
     first = [one_line(trace_id) for trace_id in sorted(trace_ids)[:MAX_NAMED]]
-    return f"{len(trace_ids)} traces ({', '.join(first)}{', ...' if len(trace_ids) > MAX_NAMED else ''})"
+    return f"{counted(len(trace_ids), 'trace')} ({', '.join(first)}{', ...' if len(trace_ids) > MAX_NAMED else ''})"

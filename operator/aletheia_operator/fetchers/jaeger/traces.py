@@ -16,6 +16,7 @@ from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.sizes import counted
 
 MAX_SERVICES = 5
 MAX_NAME = 40
@@ -39,7 +40,7 @@ class Span:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Mark(NamedTuple):
+class SpanSummary(NamedTuple):
     """A span that a summary may name: the slowest, or the first failing one."""
 
     name: str
@@ -48,7 +49,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sift:
+class SpanFilter:
     """The conditions of a search. Like Jaeger, it requires that one span meets all of them."""
 
     service: str | None
@@ -74,10 +75,10 @@ class Sift:
         return service == self.service and all(tags.get(key) == self.tags[key] for key in open_tags)
 
 
-def sift_of(request: TracesRequest, least_microseconds: int | None = None) -> Sift:
+def span_filter_of(request: TracesRequest, least_microseconds: int | None = None) -> SpanFilter:
     """Return the conditions of a request. `least_microseconds`: least duration of a span; None: any."""
     least = at_least(request.min_duration, least_microseconds)
-    return Sift(
+    return SpanFilter(
         request.service,
         request.operation,
         microseconds(least) if least else 0,
@@ -97,18 +98,18 @@ class Trace:
     spans: Counter[str] = field(default_factory=Counter)
     """Number of spans by service."""
     failing: Counter[str] = field(default_factory=Counter)
-    slowest: Mark | None = None
-    first_failing: Mark | None = None
+    slowest: SpanSummary | None = None
+    first_failing: SpanSummary | None = None
     start: float = math.inf
 
     def add(self, span: Span) -> None:
         """Count one span. Its service must be known."""
         service = one_line(span.service, MAX_NAME)
-        mark = Mark(one_line(f"{span.service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
+        summary = SpanSummary(one_line(f"{span.service} {span.operation}", 2 * MAX_NAME), span.start, span.duration)
         self.spans[service] += 1
         self.failing[service] += span.failing
         self.start = min(self.start, span.start)
-        self._mark(mark, mark if span.failing else None)
+        self._note_span(summary, summary if span.failing else None)
 
     def merge(self, other: "Trace") -> None:
         """Count the spans of a part of this trace."""
@@ -117,9 +118,9 @@ class Trace:
         self.start = min(self.start, other.start)
         self.pieces += other.pieces
         self.size_bytes += other.size_bytes
-        self._mark(other.slowest, other.first_failing)
+        self._note_span(other.slowest, other.first_failing)
 
-    def _mark(self, slowest: Mark | None, first_failing: Mark | None) -> None:
+    def _note_span(self, slowest: SpanSummary | None, first_failing: SpanSummary | None) -> None:
         if slowest is not None and (self.slowest is None or slowest.duration > self.slowest.duration):
             self.slowest = slowest
         if first_failing is not None and (self.first_failing is None or first_failing.start < self.first_failing.start):
@@ -142,7 +143,7 @@ class Reading:
     spill: Spill
     whole: Set[str]
     max_traces: float = math.inf
-    sift: Sift | None = None
+    span_filter: SpanFilter | None = None
     """Conditions of the spans that are searched. None: every span matches."""
     traces: dict[str, Trace] = field(default_factory=dict)
     matching: set[str] = field(default_factory=set)
@@ -169,7 +170,7 @@ class Reading:
         """Count a span of a trace (check `has_room` first). Returns the trace, None if it is stored already."""
         trace = self.trace(trace_id)
         trace.add(span)
-        if self.sift is None or self.sift(span):
+        if self.span_filter is None or self.span_filter(span):
             self.matching.add(trace.trace_id)
         return None if trace.trace_id in self.whole else trace
 
@@ -203,9 +204,9 @@ def summarise(traces: Iterable[Trace]) -> str:
     """Summarise: `12 traces (4 failing), slowest 2.31 s: shop POST /pay; failing spans: pay 4 of 9; first: pay charge`."""
     traces = list(traces)
     if not traces:
-        return "0 traces"
+        return counted(0, "trace")
     failing = [trace for trace in traces if trace.is_failing]
-    text = f"{len(traces)} traces" + (f" ({len(failing)} failing)" if failing else "")
+    text = counted(len(traces), "trace") + (f" ({len(failing)} failing)" if failing else "")
     slowest = max((trace.slowest for trace in traces if trace.slowest), key=lambda span: span.duration, default=None)
     if slowest is not None:
         text += f", slowest {_readable(slowest.duration)}: {slowest.name}"

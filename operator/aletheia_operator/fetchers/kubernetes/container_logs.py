@@ -14,6 +14,7 @@ from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, wanted_runs
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_identity import drop_logs_of_other_runs, is_moved, is_stale
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 
@@ -35,6 +36,7 @@ class ContainerLogs:
     kubernetes: Kubernetes
     path: str
     """Path of the pod's log in the API."""
+    node: NodeHealth
     fresh_state: Callable[[], Awaitable[ContainerState | None]]
     """Reads the container's state from the API; returns None if that fails."""
     explain_api: Callable[[str], None]
@@ -70,7 +72,7 @@ class ContainerLogs:
     ) -> None:
         """Read every run, from the node if possible. `slot` limits concurrent reads from one node; None without a node."""
         self.update(state)
-        if directory is not None and slot is not None:
+        if directory is not None and slot is not None and not await self.node.is_still_lost():
             try:
                 async with slot:
                     failed = await self._read_by_node(state, directory)
@@ -130,7 +132,7 @@ class ContainerLogs:
         run_log.add_gap(GapReason.INTERNAL_ERROR, "the operator's log parser failed repeatedly over this log")
 
     def _source(self, run: Run) -> LogSource:
-        return LogSource(self.kubernetes, self.path, run.container, run.previous)
+        return LogSource(self.kubernetes, self.path, run.container, run.previous, self.node)
 
     def _log_of(self, run: Run) -> RunLog:
         run_log = self.logs[run.number] = self.new_log(run)

@@ -12,6 +12,7 @@ from typing import Any
 from aletheia_operator.api import LogsRequest
 from aletheia_operator.api.expressions import compile_expression
 from aletheia_operator.fetchers.base import Window
+from aletheia_operator.text.timestamps import parse_time
 
 _SECOND = timedelta(seconds=1)  # times of a status have whole seconds
 _KINDS = (
@@ -40,12 +41,12 @@ class Run:
 
     def ended_before(self, moment: datetime) -> bool:
         """Return whether it certainly ended before `moment`."""
-        finished = parse(self.finished_at)
+        finished = parse_time(self.finished_at)
         return finished is not None and finished + _SECOND < moment
 
     def began_after(self, moment: datetime) -> bool:
         """Return whether it certainly began after `moment`."""
-        started = parse(self.started_at)
+        started = parse_time(self.started_at)
         return started is not None and started > moment
 
 
@@ -124,7 +125,7 @@ def lost_runs(known: int, captured: Iterable[Run], dated: Iterable[Run], window:
 
 
 def _began_before(run: Run, moment: datetime) -> bool:
-    started = parse(run.started_at)
+    started = parse_time(run.started_at)
     return started is not None and started + _SECOND <= moment
 
 
@@ -190,11 +191,3 @@ def _state_of(name: str, container: Mapping[str, Any] | None, pod_status: Mappin
     reason = waiting.get("reason") or pod_status.get("reason") or pod_status.get("phase") or "no status yet"
     detail = waiting.get("message") or pod_status.get("message")
     return ContainerState(name, not_started=f"the container never started: {reason}" + (f": {detail}" if detail else ""))
-
-
-def parse(time: str | None) -> datetime | None:
-    """Parse a time of a status; None if it is missing or not a time."""
-    try:
-        return None if time is None else datetime.fromisoformat(time)
-    except ValueError:
-        return None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.types import NAME_PATTERN
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.clients.kubernetes import Kubernetes
@@ -63,7 +64,7 @@ def _valid(deployer: Deployer) -> Deployer | None:
 
 
 async def read_deployer(kubernetes: Kubernetes, namespace: str, deployer: Deployer) -> Object | None:
-    """Return the revisions of a deployer; None if it does not exist or may not be read. Raises Unavailable.
+    """Return the revisions of a deployer; None if it does not exist or may not be read. Raises SourceError.
 
     The operator's own identity reads it only in the Investigation's `namespace`.
     """
@@ -71,8 +72,10 @@ async def read_deployer(kubernetes: Kubernetes, namespace: str, deployer: Deploy
         return None
     try:
         return await kubernetes.read(deployer.path, lambda item: _reduced(deployer, item))
-    except Rejected:
-        return None
+    except Rejected as e:
+        if e.reason in (GapReason.NOT_FOUND, GapReason.FORBIDDEN):
+            return None
+        raise
 
 
 def _reduced(deployer: Deployer, item: Mapping[str, Any]) -> Object:

@@ -22,6 +22,7 @@ from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_time
 
 MAX_EVENTS = 20_000  # distinct events; if there are more, warnings are kept first
@@ -256,7 +257,7 @@ class Events:
         if not self.dropped:
             return []
         message = (
-            f"{self.dropped} events were left out: more than {MAX_EVENTS} differ, or they are larger than"
+            f"left out {counted(self.dropped, 'event')}: more than {MAX_EVENTS} differ, or they are larger than"
             f" {MAX_BYTES // 2**20} MiB, or than there is memory for. Name fewer targets or a shorter window"
         )
         return [Missing("events", GapReason.BUDGET_EXCEEDED, message)]
@@ -267,7 +268,7 @@ class Events:
         for event in self._events.values():
             if event.type == "Warning":
                 warnings[event.reason] = warnings.get(event.reason, 0) + event.count
-        text = f"{len(self._events)} events"
+        text = counted(len(self._events), "event")
         if warnings:
             number = sum(event.type == "Warning" for event in self._events.values())
             reason = max(warnings, key=lambda name: warnings[name])

@@ -26,9 +26,11 @@ from aletheia_operator.fetchers.kubernetes.related import autoscalers_of, claims
 from aletheia_operator.fetchers.kubernetes.resources import Object, gap_of_extra, read_all
 from aletheia_operator.fetchers.kubernetes.subjects import CLUSTER_KINDS, Subjects
 from aletheia_operator.fetchers.kubernetes.targets import describe
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_time
 
 MAX_GONE = 500
+GONE_PODS = "which pods came and went"
 CLUSTER_EVENTS_NAMESPACE = "default"
 NOT_OURS = "involvedObject.kind!=Investigation"  # a storm of Investigations leaves events by the thousand
 FEW_NODES = 3  # events of up to so many nodes are listed by name; for more, all nodes' are listed and filtered
@@ -55,7 +57,7 @@ class KubernetesEventsFetcher:
             "logs": spec.of_targets("logs"),
             "reports_absent": not spec.of_targets("logs") and not spec.of_targets("objects"),
         }
-        return Plan((Question(self.name, self.name, "events" if keep else "pods that are gone", arguments),))
+        return Plan((Question(self.name, self.name, _subject_of(arguments), arguments),))
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the document. Entries, in order of their first time: {"first", "last", "count", "type", "reason", "message",
@@ -86,6 +88,7 @@ class _Search:
 
     def __init__(self, arguments: Mapping[str, Any], sources: Sources, kubernetes: Kubernetes) -> None:
         self.targets = [Target.model_validate(target) for target in arguments["targets"]]
+        self.subject = _subject_of(arguments)
         self.keep: bool = arguments["keep"]
         self.nodes: bool = arguments["nodes"]
         self.reports_absent: bool = arguments["reports_absent"]
@@ -143,8 +146,7 @@ class _Search:
             async for _ in read_all(self.kubernetes, "Event", self.sources.namespace, see, query):
                 pass
         except SourceError as e:
-            what = "events" if self.keep else "which pods came and went"
-            self.missing.append(Missing(what, e.reason, e.message))
+            self.missing.append(Missing(self.subject, e.reason, e.message))
             return False
         return True
 
@@ -183,8 +185,15 @@ async def _nothing() -> AsyncGenerator[list[Any], None]:
     yield []
 
 
+def _subject_of(arguments: Mapping[str, Any]) -> str:
+    """Return what is not known without an answer: the events, the pods that are gone, or both."""
+    if not arguments["keep"]:
+        return GONE_PODS
+    return f"events, and {GONE_PODS}" if arguments["logs"] else "events"
+
+
 def _gaps(gone: Mapping[str, GonePod]) -> list[Missing]:
     gaps = [Missing(f"pod/{pod.name}", GapReason.POD_GONE, pod.message()) for pod in list(gone.values())[:MAX_GONE]]
     if len(gone) > MAX_GONE:
-        gaps.append(Missing("pods", GapReason.POD_GONE, f"{len(gone) - MAX_GONE} more pods are gone, and their logs with them"))
+        gaps.append(Missing("pods", GapReason.POD_GONE, f"{counted(len(gone) - MAX_GONE, 'more pod')} gone, with all logs"))
     return gaps

@@ -16,7 +16,7 @@ from aletheia_operator.fetchers.spill import Piece
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
-MAX_WORDS = 2_000  # of a family's pods
+MAX_NAMES = 2_000  # possible names of Services in the pods of a family
 MAX_LABELS = 20_000  # of all pods that stay in memory; labels of further pods are read again when needed
 MAX_REFERENCES = 50_000  # of all pods to objects; further ones are counted in `left_out`
 MAX_VALUE = 500  # characters of an environment variable or argument that are searched for names
@@ -104,7 +104,7 @@ class Families:
         self._members = {member.uid: member for member in members}
         self._labels: dict[str, dict[str, str] | None] = {}  # of each pod, by uid; None: they are too many
         self._room_for_labels, self._room_for_references = MAX_LABELS, MAX_REFERENCES
-        self._words: dict[str, set[str]] = {}  # of each family: words of its pods' environment, which may name Services
+        self._names: dict[str, set[str]] = {}  # of each family: words of its pods' environment, which may name Services
         self._references: dict[str, dict[str, set[str]]] = {}  # kind → name → uids of the pods that refer to it
         self._families: dict[str, Family] = {}
         for member in members:
@@ -126,14 +126,14 @@ class Families:
         if member.kind == "Pod":
             with member.item() as pod:
                 family.count(pod)
-                self._add_pod(member.uid, pod, self._words.setdefault(root.uid, set()))
+                self._add_pod(member.uid, pod, self._names.setdefault(root.uid, set()))
             self._refer(member)
 
-    def _add_pod(self, uid: str, pod: Object, words: set[str]) -> None:
+    def _add_pod(self, uid: str, pod: Object, names: set[str]) -> None:
         labels = pod["metadata"].get("labels") or {}
         self._room_for_labels -= len(labels)
         self._labels[uid] = labels if self._room_for_labels >= 0 else None
-        words.update(islice(words_of(pod), MAX_WORDS - len(words)))
+        names.update(islice(possible_names(pod), MAX_NAMES - len(names)))
         if node := pod["spec"].get("nodeName"):
             self.nodes.add(node)
 
@@ -179,7 +179,7 @@ class Families:
         return {
             root
             for root, family in self._families.items()
-            if service == family.name or service.startswith(f"{family.name}-") or service in self._words.get(root, ())
+            if service == family.name or service.startswith(f"{family.name}-") or service in self._names.get(root, ())
         }
 
     def scaled_by(self, autoscaler: Mapping[str, Any]) -> set[str]:
@@ -194,7 +194,7 @@ class Families:
             self._families[root].entries.append(entry)
 
 
-def words_of(pod: Object) -> Iterator[str]:
+def possible_names(pod: Object) -> Iterator[str]:
     """Yield the words of a pod's environment, commands and arguments that may be names of Services."""
     for container in pod["spec"].get("containers") or []:
         texts = [str(variable.get("value") or "") for variable in container.get("env") or []]

@@ -23,7 +23,7 @@ _INDEX_END = re.compile(r"-\d{1,9}-$")
 _GENERATING = ("ReplicaSet", "ReplicationController", "DaemonSet", "Job")
 _OWN_PODS = (*_GENERATING, "StatefulSet")
 _MADE = {"Deployment": "ReplicaSet", "CronJob": "Job"}
-MAX_WORDS = 1024  # characters of a message that are read; the API's own messages are shorter
+MAX_MESSAGE = 1024  # characters of a message that are read; the API's own messages are shorter
 _NAME = r"([a-z0-9][-a-z0-9.]*)"
 _SCALED = re.compile(rf"(?:replica set|job:?) {_NAME}", re.IGNORECASE)  # in messages of Deployments' and CronJobs' controllers
 _OF_POD = re.compile(rf"(?:Created|Deleted) pod: {_NAME}|(?:create|delete) Pod {_NAME} in StatefulSet")
@@ -129,12 +129,12 @@ class FollowedControllers:
         for kind, made in _MADE.items():
             for event in events.of_kind(kind):
                 display_name = self._display_names.get(event.subject)
-                for found in _SCALED.findall(event.message[:MAX_WORDS]) if display_name else ():
+                for found in _SCALED.findall(event.message[:MAX_MESSAGE]) if display_name else ():
                     if found.startswith(f"{event.name}-") and self.add((made, found), display_name or ""):
                         new.add((made, found))
         for kind in _OWN_PODS:
             for event in events.of_kind(kind):
-                if (match := _OF_POD.search(event.message[:MAX_WORDS])) is not None:
+                if (match := _OF_POD.search(event.message[:MAX_MESSAGE])) is not None:
                     pod = match[1] or match[2]
                     self._makers[pod] = event.subject
                     self._naming_events.setdefault(pod, []).append(event)
@@ -218,7 +218,7 @@ def _node_of(event: Event) -> str | None:
     """Return the node in an event of a pod, as the kubelet or the scheduler reports it; None if it names none."""
     if event.host:
         return event.host
-    assigned = _ASSIGNED.search(event.message[:MAX_WORDS]) if event.reason == "Scheduled" else None
+    assigned = _ASSIGNED.search(event.message[:MAX_MESSAGE]) if event.reason == "Scheduled" else None
     return assigned[1] if assigned else None
 
 

@@ -14,6 +14,7 @@ from aletheia_operator.logs.framing import SECOND_LENGTH
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.spool import Spool, share
 from aletheia_operator.text.batches import LEVEL_CODES
+from aletheia_operator.text.sizes import counted
 
 MAX_LOST_RUNS = 10  # that get a gap each; older runs share a gap
 
@@ -73,7 +74,7 @@ async def _fit(logs: Sequence[RunLog], limits: LogLimits, missing: list[Missing]
 def _dropped(log: RunLog, spool: Spool) -> Missing:
     what = ", ".join(f"{number} {level}" for level, number in _by_level(spool.total - spool.kept).items())
     message = (
-        f"{spool.kept.total()} of {spool.total.total()} lines were kept, errors first and an even sample of the rest;"
+        f"kept {spool.kept.total()} of {counted(spool.total.total(), 'line')}, errors first and an even sample of the rest;"
         f" dropped: {what}. Raise spec.logs.limits, or narrow the window"
     )
     return Missing(f"{log.target} {log.run}", GapReason.BUDGET_EXCEEDED, message)

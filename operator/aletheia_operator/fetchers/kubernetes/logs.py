@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from aletheia_operator.api import InvestigationSpec, LogsRequest, parse_bytes
@@ -12,6 +13,7 @@ from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Qu
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, requested_containers
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
 from aletheia_operator.fetchers.kubernetes.members import Member, members_of
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.pod_logs import PodLogs
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits
 from aletheia_operator.fetchers.kubernetes.targets import describe
@@ -50,13 +52,13 @@ class KubernetesLogsFetcher:
         def questions() -> Iterator[Question]:
             for uid, member in pods.items():
                 with member.item() as pod:
-                    question = self._question(pod, requested_containers(pod, wanted[uid], request), request, limits)
-                yield question
+                    containers = requested_containers(pod, wanted[uid], request)
+                    yield self._question(pod, containers, request, limits, sources.now())
 
         return Plan(await asyncio.to_thread(tuple, questions()), tuple(missing))
 
     def _question(
-        self, pod: dict[str, Any], containers: list[ContainerState], request: LogsRequest, limits: LogLimits
+        self, pod: dict[str, Any], containers: list[ContainerState], request: LogsRequest, limits: LogLimits, now: datetime
     ) -> Question:
         metadata = pod["metadata"]
         arguments = {
@@ -64,6 +66,7 @@ class KubernetesLogsFetcher:
             "uid": metadata["uid"],
             "directory_uid": directory_uid(metadata["uid"], (metadata.get("annotations") or {}).get(MIRROR)),
             "containers": [container.to_json() for container in containers],
+            "planned_at": now.timestamp(),
             "previous": request.previous,
             "limits": asdict(limits),
             "via": request.via,
@@ -82,21 +85,30 @@ class KubernetesLogsFetcher:
         "timestamp" is null in a line of a node's file without a time, and in an error message of the node in place of a log.
         """
         outcome = Outcome()
-        capture = PodLogs(question, sources, await sources.kubernetes(), outcome)
+        pod_logs = PodLogs(question, sources, await _health_of(question.node, sources), outcome)
         yield Document(
             category="logs",
             source="kubernetes",
-            name=("kubernetes", capture.pod, sources.namespace),
+            name=("kubernetes", pod_logs.pod, sources.namespace),
             metadata={
-                "pod": capture.pod,
+                "pod": pod_logs.pod,
                 "namespace": sources.namespace,
                 "pod_uid": question.arguments["uid"],
                 "node": question.node,
-                "containers": capture.names,
+                "containers": pod_logs.names,
             },
-            batches=capture.batches(),
+            batches=pod_logs.batches(),
             outcome=outcome,
         )
+
+
+async def _health_of(node: str | None, sources: Sources) -> NodeHealth:
+    """Return the health of a node, which all questions of the capture share."""
+
+    async def make() -> NodeHealth:
+        return NodeHealth(await sources.kubernetes(), node)
+
+    return await sources.memo.get(("health of node", node), make)
 
 
 def pod_limits(request: LogsRequest, pods: int) -> LogLimits:

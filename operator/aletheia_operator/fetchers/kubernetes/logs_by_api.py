@@ -13,6 +13,7 @@ from enum import Enum
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH, sort_key
 from aletheia_operator.logs.lines import BLOCK_BYTES
@@ -40,6 +41,8 @@ class LogSource:
     path: str
     container: str
     previous: bool
+    node: NodeHealth
+    """The node that has the log."""
 
     def query(self, **more: str) -> dict[str, str]:
         query = {"container": self.container, "timestamps": "true"}
@@ -90,6 +93,10 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
 
     `restarted` returns whether the API shows another run instead. Then the log is left incomplete.
     """
+    if await source.node.is_still_lost():  # an earlier log of this node was waited for in vain
+        log.add_gap(GapReason.UNAVAILABLE, source.node.explain("this log was not asked for"))
+        log.complete = True
+        return
     if log.position.lines:
         await log.call_parser("read_again")
     broken, since = 0, _since(log)
@@ -103,6 +110,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
         except Unavailable as e:
             step, error = NextStep.READ_AGAIN, e
             await log.remember_fragment(log.position.lines > before[0])
+            await source.node.look()
         except Rejected as e:
             if e.reason == GapReason.SAVE_FAILED:
                 raise
@@ -118,7 +126,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
             step = NextStep.READ_AGAIN if log.position.detached else NextStep.END
             await log.call_parser("accept")
         broken = 0 if before != (log.position.lines, log.fragment) else broken + (error is not None)
-        if step is NextStep.END or broken >= MAX_BROKEN_READS:
+        if step is NextStep.END or broken >= (1 if source.node.lost else MAX_BROKEN_READS):
             break
         if step is NextStep.WAIT:
             await asyncio.sleep(waits.pop(0))
@@ -126,11 +134,16 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
         since = _since(log, from_beginning=step is NextStep.READ_ALL_AGAIN)
     await log.feed_fragment()
     if error is not None:
-        last = log.position.last
-        reason = GapReason.LOG_INCOMPLETE if last else error.reason
-        log.add_gap(reason, f"the log broke off{f' after {last}' if last else ''}: {error.message}")
+        _add_gap_of_broken_log(log, source, error)
     await _check_node_message(log, source)
     log.complete = True
+
+
+def _add_gap_of_broken_log(log: RunLog, source: LogSource, error: Unavailable) -> None:
+    last, node = log.position.last, source.node
+    reason = GapReason.LOG_INCOMPLETE if last else GapReason.UNAVAILABLE if node.lost else error.reason
+    message = f"the log broke off{f' after {last}' if last else ''}: {error.message}"
+    log.add_gap(reason, node.explain(message))
 
 
 def _since(log: RunLog, *, from_beginning: bool = False) -> str:
@@ -222,17 +235,23 @@ async def check_rotation(log: RunLog, source: LogSource) -> None:
     container ran before its first line, for longer than it takes to fill a part of a file at the log's rate, which may have
     been higher before. If the first line is after the window, or the file is too young to show a rate, the rate of the
     file's beginning is used. Kubernetes cuts the time of the start to whole seconds, so a second without lines is ignored.
+
+    If the API does not answer, nothing can be inferred, which is a gap; a note if the node no longer has the log.
     """
     started, first = log.run.started_at, log.position.first
     begun, begins = parse_nanoseconds((started or "").encode()), parse_nanoseconds(first.encode())
     if begun is None or begins is None or first <= log.start or begins - begun < NANOSECONDS:
         return
     try:
+        if await source.node.is_still_lost():
+            raise Unavailable(source.node.words)
         earlier = await source.first_time()
         if earlier and earlier < first:
             return
         rate = await _rate(log, source, begins)
-    except SourceError:
+    except SourceError as e:
+        message = f"whether the node rotated away what came before {first} is not known: {e.message}"
+        log.add_gap(GapReason.LOG_INCOMPLETE, message, "note" if isinstance(e, Rejected) else "gap")
         return
     if rate * (begins - begun - NANOSECONDS) / NANOSECONDS >= ROTATED_BYTES:
         add_rotation_gap(log, first, started or "")

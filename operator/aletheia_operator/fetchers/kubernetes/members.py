@@ -38,6 +38,7 @@ from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.decoding import decoded
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.sizes import counted
 
 MAX_BYTES = 16 * 1024 * 1024  # of all members as they are kept; a thousand pods take about half of it
 MEMORY_BYTES = 1024 * 1024  # of these; the others are on the session volume
@@ -189,8 +190,8 @@ class Members:
                 await self._read_revisions(walk)
                 if walk.reduced:
                     message = (
-                        f"{walk.reduced} objects are kept reduced, without annotations and most of their spec: together they"
-                        f" are larger than {MAX_BYTES // 2**20} MiB. Name fewer targets"
+                        f"{counted(walk.reduced, 'object')} kept reduced, without annotations and most of the spec: together"
+                        f" they are larger than {MAX_BYTES // 2**20} MiB. Name fewer targets"
                     )
                     walk.missing.append(Missing("objects", GapReason.BUDGET_EXCEEDED, message))
                 self._all_read = walk

@@ -33,4 +33,4 @@ async def with_near_names(error: SourceError, kubernetes: Kubernetes, namespace:
     except SourceError:
         names = []
     near = await asyncio.to_thread(hint, name, names)
-    return Rejected(f"namespace {namespace} has no {kind} {name}{near}. {error.message}", GapReason.NOT_FOUND)
+    return Rejected(f"namespace {namespace} has no {kind} {name}{near} ({error.message})", GapReason.NOT_FOUND)

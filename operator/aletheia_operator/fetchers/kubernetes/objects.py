@@ -32,6 +32,7 @@ from aletheia_operator.fetchers.kubernetes.targets import describe
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.redact.objects import LAST_APPLIED, redact_object
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.sizes import counted
 
 OBJECTS_PER_BATCH = 100
 BATCH_BYTES = 1024 * 1024
@@ -213,6 +214,9 @@ class _Collection:
 
     async def _read_deployers(self) -> None:
         """Read the revisions of what deployed the workloads, if the Investigation's identity may."""
+        if (count := len(self.families.deployers)) > MAX_DEPLOYERS:
+            message = f"{MAX_DEPLOYERS} of {count} that deployed the workloads were read. Name fewer targets"
+            self.missing.append(Missing("deployers", GapReason.BUDGET_EXCEEDED, message, "note"))
         for deployer in sorted(self.families.deployers)[:MAX_DEPLOYERS]:
             try:
                 item = await read_deployer(self.kubernetes, self.namespace, deployer)
@@ -303,10 +307,10 @@ class _Collection:
         if not self._left_out and not self.families.left_out:
             return []
         if not self._left_out:
-            message = f"{self.families.left_out} references of pods to objects were not followed: there are too many"
+            message = f"not followed: {counted(self.families.left_out, 'reference')} of pods to objects; there are too many"
             return [Missing("objects", GapReason.BUDGET_EXCEEDED, message)]
         message = (
-            f"{self._left_out} objects around the targets were left out: together they are larger than"
+            f"left out {counted(self._left_out, 'object')} around the targets: together they are larger than"
             f" {MAX_BYTES // 2**20} MiB. Name fewer targets"
         )
         return [Missing("objects", GapReason.BUDGET_EXCEEDED, message)]

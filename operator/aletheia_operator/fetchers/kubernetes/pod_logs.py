@@ -6,7 +6,6 @@ Entries wait in spools until every run was read.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -19,6 +18,7 @@ from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, container_states, wanted_runs
 from aletheia_operator.fetchers.kubernetes.log_summary import finish_logs
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.restarts import Restarts, States
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.merge import merge
@@ -26,16 +26,17 @@ from aletheia_operator.text.batches import Encoded
 
 log = logging.getLogger(__name__)
 
-PLAN_AGE = timedelta(seconds=3)  # states of an older plan are read again
+PLAN_AGE_SECONDS = 3.0  # states of an older plan are read again
 
 
 class PodLogs:
-    """Reads the logs of one pod. `batches` yields the entries, and completes `outcome`."""
+    """Reads the logs of one pod. `batches` yields the entries, and completes `outcome`. `node`: that of the pod."""
 
-    def __init__(self, question: Question, sources: Sources, kubernetes: Kubernetes, outcome: Outcome) -> None:
+    def __init__(self, question: Question, sources: Sources, node: NodeHealth, outcome: Outcome) -> None:
         self.question = question
         self.sources = sources
-        self.kubernetes = kubernetes
+        self.node = node
+        self.kubernetes = node.kubernetes
         self.outcome = outcome
         self._refused: SourceError | None = None
         self._replaced_at: str | None = None
@@ -98,6 +99,7 @@ class PodLogs:
             new_log=self._log,
             kubernetes=self.kubernetes,
             path=f"{self._pod_path}/log",
+            node=self.node,
             fresh_state=fresh_state,
             explain_api=self._explain_api,
         )
@@ -137,7 +139,7 @@ class PodLogs:
     async def _present_states(self) -> States:
         """Return the containers' states: those of the plan, or current ones if the plan is old, as after a restart."""
         states = {container.planned.container: container.planned for container in self.containers}
-        if datetime.now(UTC) - self.sources.window.end < PLAN_AGE:
+        if self.sources.now().timestamp() - self.question.arguments["planned_at"] < PLAN_AGE_SECONDS:
             return states
         return await self._states() or states
 
@@ -210,7 +212,7 @@ class PodLogs:
                 if not log.complete:
                     last = log.position.last
                     until = f"when the log had been read to {last}" if last else "before its first line came"
-                    log.add_gap(GapReason.LOG_INCOMPLETE, f"the Investigation ended {until}")
+                    log.add_gap(GapReason.LOG_INCOMPLETE, self.node.explain(f"the Investigation ended {until}"))
 
     def _add_gap(self, target: str, reason: GapReason, message: str, severity: Literal["gap", "note"] = "gap") -> None:
         missing = Missing(target, reason, message, severity)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState
-from aletheia_operator.fetchers.kubernetes.run_identity import may_be_later, of_other_runs
+from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN, may_be_later, of_other_runs
 from aletheia_operator.logs.framing import SECOND_LENGTH
 
 MAX_ROUNDS = 4  # reads of a container that restarts meanwhile
@@ -56,12 +56,13 @@ class Restarts:
     def drop_other_runs(self, *, pod_gone: bool) -> None:
         """Drop logs that show other runs than requested, by the last known states. `pod_gone`: whether the pod is gone.
 
-        A log of a running container that began lately may show its next run, which can no longer be determined.
+        If a log has no line from before its run's end, whether it is that of the next run is not known any more.
         """
         for container in self.containers:
-            for number in of_other_runs(container.logs, self.states[container.planned.container]):
+            state = self.states[container.planned.container]
+            for number in of_other_runs(container.logs, state):
                 container.logs[number].give_up(GapReason.LOG_UNAVAILABLE, "the API showed a later run's log in its place")
-            if pod_gone and any(may_be_later(run, container.window) for run in container.logs.values()):
+            if pod_gone and any(may_be_later(log, state, container.window) for log in container.logs.values()):
                 _add_gap_of_unknown_run(container)
 
     async def _changed(self, containers: Sequence[ContainerLogs]) -> list[ContainerLogs] | None:
@@ -74,7 +75,8 @@ class Restarts:
             if not stale:
                 break
             await asyncio.sleep(STALE_SECONDS)
-            now = await self.read_states() or now
+            if (now := await self.read_states()) is None:
+                return None
             stale = await self._stale(containers, now)
         for container in stale:
             _add_gap_of_unknown_run(container)
@@ -106,4 +108,4 @@ def add_gaps_of_incomplete_runs(containers: Sequence[ContainerLogs], replaced_at
 def _add_gap_of_unknown_run(container: ContainerLogs) -> None:
     for log in container.logs.values():
         if log.via == "api":
-            log.add_gap(GapReason.LOG_INCOMPLETE, "which of the container's last runs was read is not known: it restarts")
+            log.add_gap(GapReason.LOG_INCOMPLETE, f"{UNKNOWN_RUN}: it restarts")

@@ -9,12 +9,12 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.framing import SECOND_LENGTH, Form
 from aletheia_operator.logs.lines import Lines
 from aletheia_operator.logs.pool import PARSER_FAILURES, ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
-from aletheia_operator.logs.run import RunOrder, RunResult
+from aletheia_operator.logs.run import Operation, RunOrder, RunResult
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.display import one_line
@@ -155,7 +155,7 @@ class RunLog:
             await self._feed(rest)
             await self._drain()
 
-    async def call_parser(self, operation: Literal["read_again", "read_from_start", "accept", "drop_node_message"]) -> None:
+    async def call_parser(self, operation: Operation) -> None:
         """Call the RunParser's method of this name, after all that was read."""
         with self._parser_errors():
             await (await self._open()).call(operation)

@@ -35,7 +35,7 @@ class Subjects:
                 self._follow((target.workload.kind, target.workload.name), describe(target))
 
     def _follow(self, subject: Subject, display_name: str) -> None:
-        self.known.add(subject)
+        self.known |= {subject, ("Service", subject[1])}
         self._controllers.add(subject, display_name)
 
     def add_members(self, members: Iterable[Member]) -> None:

@@ -15,7 +15,6 @@ from aletheia_operator.fetchers.loki.answer import Line, Page, StreamRedaction
 from aletheia_operator.fetchers.loki.labels import unknown_labels
 from aletheia_operator.fetchers.loki.logql import confine
 from aletheia_operator.fetchers.loki.pages import Pages
-from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.text.batches import SEPARATOR, SERIOUS, Encoded
 from aletheia_operator.text.encoding import dumps
@@ -63,7 +62,7 @@ class LokiFetcher:
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
         """Return the server's version; None if it reports none. Raises SourceError if it does not answer."""
         answer = await http.fetch_json(endpoint, "/loki/api/v1/status/buildinfo", [])
-        if answer.status >= 400:
+        if not answer.is_whole:
             raise endpoint.failed(answer.status, "")
         version = answer.body.get("version") if isinstance(answer.body, dict) else None
         return str(version) if version else None
@@ -81,7 +80,7 @@ async def _entries(pages: Pages, limit: int) -> AsyncGenerator[Encoded, None]:
                 while (part := await asyncio.to_thread(next, parts, None)) is not None:
                     yield part
                 if len(lines) > left:
-                    pages.miss(f"the query has more lines than its limit of {limit}; narrow it, or raise the limit")
+                    pages.add_gap(f"the query has more lines than its limit of {limit}; narrow it, or raise the limit")
                     return
                 if page.broken is not None:
                     raise page.broken
@@ -106,6 +105,8 @@ def _encode(page: Page, lines: list[Line], levels: LevelCount) -> Iterator[Encod
 
 
 def _entry(page: Page, line: Line, levels: LevelCount) -> bytes:
+    from aletheia_operator.logs.forms import recognise  # not at start: it takes memory, and most captures need none of it
+
     text = page.text(line)
     recognised = recognise(text)
     levels.add(recognised.level)

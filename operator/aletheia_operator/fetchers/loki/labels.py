@@ -69,7 +69,7 @@ async def _list(http: Http, endpoint: Endpoint, path: str, query: list[tuple[str
         answer = await http.fetch_json(endpoint, path, query)
     except SourceError:
         return None
-    body: Any = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
+    body: Any = answer.body if answer.is_whole and isinstance(answer.body, dict) else {}
     if body.get("status") != "success" or not isinstance(body.get("data", []), list):
         return None
     return [name for name in body.get("data", []) if isinstance(name, str)]

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import REQUEST_REFUSED, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.fetchers.base import Missing, Outcome
@@ -23,6 +23,7 @@ from aletheia_operator.fetchers.loki.answer import Line, Page, StreamRedaction, 
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import Scratch
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_nanoseconds
 
 PAGE_ENTRIES = 1_000
@@ -55,33 +56,33 @@ class Pages:
     _crowded: list[tuple[int, int]] = field(init=False, default_factory=list)
     """Moments with more lines than the server returns, each with the number that it returned."""
 
-    def miss(self, message: str, reason: GapReason = GapReason.BUDGET_EXCEEDED) -> None:
+    def add_gap(self, message: str, reason: GapReason = GapReason.BUDGET_EXCEEDED) -> None:
         """Add a gap with this message and reason, unless it is there already."""
         missing = Missing(self.target, reason, message)
         if missing not in self.outcome.missing:
             self.outcome.missing.append(missing)
 
-    def _say_faults(self, step: "_Step") -> None:
+    def _add_gaps_of_faults(self, step: "_Step") -> None:
         """Add a gap for each warning of the server, and for each way in which its answer is wrong."""
         for warning in step.page.warnings:
-            self.miss(f"the server warns: {self.endpoint.quoter(warning, MAX_WARNING_CHARACTERS)}", GapReason.UNAVAILABLE)
+            self.add_gap(f"the server warns: {self.endpoint.quoter(warning, MAX_WARNING_CHARACTERS)}", GapReason.UNAVAILABLE)
         if step.outside:
-            self.miss(
+            self.add_gap(
                 "the server returned lines outside the requested time: they are left out, and other lines may be missing",
                 GapReason.INVALID_RESPONSE,
             )
         if step.backward:
-            self.miss(
+            self.add_gap(
                 "the server returned the latest lines first although the earliest were requested: earlier ones may be missing",
                 GapReason.INVALID_RESPONSE,
             )
 
-    def _say_crowded(self) -> None:
+    def _add_gap_of_crowded_times(self) -> None:
         """Add one gap for all moments with more lines than the server returns."""
         if self._crowded:
             (moment, count), *others = self._crowded
-            more = f", and as many at {len(others)} later times" if others else ""
-            self.miss(
+            more = f", and as many at {counted(len(others), 'later time')}" if others else ""
+            self.add_gap(
                 f"{count} lines or more have the same time {format_nanoseconds(moment)}{more}: the server returns no more lines"
                 " of one time than that, so others are missing; narrow the query"
             )
@@ -106,7 +107,7 @@ class Pages:
                     if full and step.last == self.start and size < self.ceiling:  # more lines of one moment than a page holds
                         self.size = self.ceiling
                         continue
-                    self._say_faults(step)
+                    self._add_gaps_of_faults(step)
                     if passed and step.last is not None:  # a server that returns all lines would have returned these before
                         self._crowded.append(passed)
                     passed = None
@@ -116,9 +117,11 @@ class Pages:
                     known, passed = self._advance(step, full, known)
                 finally:
                     step.page.spill.close()
-            self.miss(f"the server returns so few lines at a time that {MAX_PAGES} requests did not get all; narrow the query")
+            self.add_gap(
+                f"the server returns so few lines at a time that {MAX_PAGES} requests did not get all; narrow the query"
+            )
         finally:
-            self._say_crowded()
+            self._add_gap_of_crowded_times()
 
     def _advance(self, step: "_Step", full: bool, known: Counter[bytes]) -> tuple[Counter[bytes], tuple[int, int] | None]:
         """Advance `start`. Returns the known lines of the new `start`, and the passed moment with its line count, if any."""
@@ -167,7 +170,7 @@ class Pages:
 
     def _smaller(self, size: int, error: SourceError) -> bool:
         """Halve the page size if the server refused it or the page was too large. Returns whether it did."""
-        refused = error.status in (400, 422) and _TOO_MANY.search(error.message) is not None and size > 1
+        refused = error.status in REQUEST_REFUSED and _TOO_MANY.search(error.message) is not None and size > 1
         if not refused and not (error.reason is GapReason.TOO_LARGE and size > MIN_PAGE_ENTRIES):
             return False
         self.size = size // 2

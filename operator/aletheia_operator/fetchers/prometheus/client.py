@@ -15,7 +15,7 @@ from prometheus_api_client import PrometheusApiClientException, PrometheusConnec
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.errors import POST_REFUSED, WHOLE_BODY, Rejected, SourceError
 from aletheia_operator.clients.http import MAX_WHOLE_BYTES, SafeSession, get_json, parse_whole, refusal
 from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Window
@@ -24,8 +24,6 @@ from aletheia_operator.fetchers.prometheus.stream import ExemplarStream, SeriesS
 
 MAX_URL_CHARACTERS = 2_000
 """A longer query is sent by POST: proxies refuse long URLs. Others are sent by GET: read-only roles often allow only GET."""
-NO_POST = frozenset({403, 405, 501})
-"""Statuses of servers or proxies that do not accept POST. The request is repeated as GET."""
 
 
 class PrometheusClient:
@@ -75,7 +73,7 @@ class PrometheusClient:
         self._session.read_as = ExemplarStream
         try:
             response = self._session.request("GET", f"{self.endpoint.base}/api/v1/query_exemplars", params=params)
-            if response.status_code != 200:
+            if response.status_code not in WHOLE_BODY:
                 raise self.endpoint.failed(self._session.status, self._session.refusal)
             return cast("ExemplarStream", response.json())
         except SourceError:
@@ -138,7 +136,7 @@ class _StreamingSession(SafeSession):
         if self._takes_post and params and len(str(params.get("query", ""))) > MAX_URL_CHARACTERS:
             form = {**kwargs, "params": None, "data": params}
             response = super().request("POST", url, *args, **form)
-            if response.status_code not in NO_POST:
+            if response.status_code not in POST_REFUSED:
                 return response
             self._takes_post = False
         return super().request(method, url, *args, **kwargs)
@@ -146,7 +144,7 @@ class _StreamingSession(SafeSession):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **kwargs)
         self.status = response.status_code
-        if response.status_code != 200:
+        if response.status_code not in WHOLE_BODY:
             self.refusal = refusal(response, lambda body: str(body["error"]))
         else:
             if self.read_as is None:
@@ -185,7 +183,7 @@ def version(endpoint: Endpoint, call: Call) -> str | None:
     """Return the server's version; None if it reports none. Raises SourceError if it does not answer queries. Blocks."""
     answer = get_json(endpoint, "/api/v1/status/buildinfo", [])
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
-    if answer.status == 200 and isinstance(data, dict) and data.get("version"):
+    if answer.is_whole and isinstance(data, dict) and data.get("version"):
         return str(data["version"])
     with PrometheusClient(endpoint, call) as client:
         for _ in client.query("vector(1)", 0):

@@ -31,7 +31,7 @@ Run = Callable[[Callable[[Call], T]], Awaitable[T]]
 
 
 @dataclass
-class Answer:
+class QueryResult:
     """The results of one metrics request."""
 
     tried: Sequence[Expression]
@@ -60,7 +60,7 @@ class Described:
     changes: list[Change]
 
 
-def describe(answer: Answer, target: str, offset: str | None, call: Call) -> Described:
+def describe(answer: QueryResult, target: str, offset: str | None, call: Call) -> Described:
     """Summarise an answer, and compare it with its baseline if it has one. `offset`: how much earlier that is. Blocks."""
     result = answer.result
     with call.computing():
@@ -87,7 +87,7 @@ class Documents:
     def offset(self) -> str | None:
         return self.request.baseline.offset if self.request.baseline else None
 
-    async def of_answer(self, answer: Answer) -> Document:
+    async def of_answer(self, answer: QueryResult) -> Document:
         result = answer.result
         described = await self.run(lambda call: describe(answer, self.target, self.offset, call))
         missing = self._missing(result)
@@ -113,10 +113,10 @@ class Documents:
             }
         return self._of(answer, answer.grid, result, described.text, missing, metadata)
 
-    async def of_baseline(self, answer: Answer, grid: Grid) -> Document:
+    async def of_baseline(self, answer: QueryResult, grid: Grid) -> Document:
         assert isinstance(answer.baseline, Result)
         title = f"{self.target}, {self.offset} before"
-        earlier = Answer(answer.tried, answer.chosen, grid, answer.baseline)
+        earlier = QueryResult(answer.tried, answer.chosen, grid, answer.baseline)
         described = await self.run(lambda call: describe(earlier, title, None, call))
         missing = self._missing(answer.baseline, f", {self.offset} before")
         return self._of(earlier, grid, answer.baseline, described.text, missing, {"baseline_offset": self.offset}, "baseline")
@@ -138,7 +138,7 @@ class Documents:
 
     def _of(
         self,
-        answer: Answer,
+        answer: QueryResult,
         grid: Grid,
         result: Result,
         text: str,

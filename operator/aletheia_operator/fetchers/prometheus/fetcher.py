@@ -17,7 +17,7 @@ from aletheia_operator.clients.threads import Call, SourceThreads
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.fetchers.prometheus import client
 from aletheia_operator.fetchers.prometheus.client import PrometheusClient
-from aletheia_operator.fetchers.prometheus.documents import Answer, Documents, Run
+from aletheia_operator.fetchers.prometheus.documents import Documents, QueryResult, Run
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
 from aletheia_operator.fetchers.prometheus.ranges import RangeQueries, Result, not_stored
@@ -151,12 +151,12 @@ class _Request:
         """Whether to query the extremes between samples: only if the step was not requested but chosen here."""
         return not self.request.instant and self.request.step is None and self.step_seconds > FINEST_STEP_SECONDS
 
-    async def answer(self, tried: Sequence[Expression]) -> Answer:
+    async def answer(self, tried: Sequence[Expression]) -> QueryResult:
         """Return the result of the first expression that has series (else of the first of all), and its baseline.
 
         Raises SourceError if there is no result. If the Investigation ends meanwhile, the result so far is the answer.
         """
-        found: list[Answer] = []
+        found: list[QueryResult] = []
         try:
             await self.run(lambda call: self._first_with_series(tried, found, call))
             answer = found[-1]
@@ -172,14 +172,14 @@ class _Request:
             raise
         return found[-1]
 
-    def _first_with_series(self, tried: Sequence[Expression], found: list[Answer], call: Call) -> None:
+    def _first_with_series(self, tried: Sequence[Expression], found: list[QueryResult], call: Call) -> None:
         """Query one expression after the other until one has series. The last of `found` is the answer; others are closed."""
         with self._client(call) as prometheus:
             queries = RangeQueries(prometheus, self.sources.scratch, bool(self.request.instant))
             warnings: list[str] = []
             for expression in tried:
                 _close(found)
-                answer = Answer(tried, expression, self.grid, queries.new_result())
+                answer = QueryResult(tried, expression, self.grid, queries.new_result())
                 answer.result.warnings = warnings
                 found.append(answer)
                 queries.fill(answer.result, expression.promql, self.grid)
@@ -201,7 +201,7 @@ class _Request:
         confined = None if label is None else Matcher(label, "=", self.sources.namespace.encode())
         return list(Names(prometheus, self.sources.window, confined).unknown(promql))
 
-    async def _baseline(self, answer: Answer) -> None:
+    async def _baseline(self, answer: QueryResult) -> None:
         """Query the baseline. `answer.baseline` becomes the result, or the error."""
         earlier: list[Result] = []
         try:
@@ -250,6 +250,6 @@ class _Request:
         return PrometheusClient(self.endpoint, call)
 
 
-def _close(found: Sequence[Answer]) -> None:
+def _close(found: Sequence[QueryResult]) -> None:
     for answer in found:
         answer.close()

@@ -11,48 +11,23 @@ without escapes, and its walk takes cubic time.
 import re
 
 from aletheia_operator.fetchers.prometheus.promql import Kind, Query, Selector
-from aletheia_operator.text.go_strings import STRING, NotUnderstood, quoted, unquoted
+from aletheia_operator.fetchers.prometheus.promql_tokens import (
+    AGGREGATORS,
+    FUNCTIONS,
+    IN_BRACES,
+    IN_BRACKETS,
+    MATCH_OPERATORS,
+    NO_METRICS,
+    OPERATORS,
+    PLAIN,
+    SCALAR_FUNCTIONS,
+    Tokens,
+)
+from aletheia_operator.text.go_strings import NotUnderstood, unquoted
 from aletheia_operator.text.label_matchers import Matcher
 
 MAX_QUERY_CHARACTERS = 16_384
 MAX_NESTING = 100
-_AGGREGATOR_NAMES = """
-    avg bottomk count count_values group limit_ratio limitk max min quantile stddev stdvar sum topk
-"""
-AGGREGATORS = frozenset(_AGGREGATOR_NAMES.split())
-_FUNCTION_NAMES = """
-    abs absent absent_over_time acos acosh asin asinh atan atanh avg_over_time ceil changes clamp clamp_max clamp_min
-    cos cosh count_over_time day_of_month day_of_week day_of_year days_in_month deg delta deriv
-    double_exponential_smoothing exp first_over_time floor histogram_avg histogram_count histogram_fraction
-    histogram_quantile histogram_quantiles histogram_stddev histogram_stdvar histogram_sum holt_winters hour idelta
-    increase irate label_join label_replace last_over_time ln log10 log2 mad_over_time max_over_time min_over_time
-    minute month pi predict_linear present_over_time quantile_over_time rad rate resets round scalar sgn sin sinh sort
-    sort_by_label sort_by_label_desc sort_desc sqrt stddev_over_time stdvar_over_time sum_over_time tan tanh time
-    timestamp ts_of_first_over_time ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time vector year
-"""
-FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-"""All functions except `info`, which reads series that no selector names."""
-_SCALAR_FUNCTIONS = frozenset({"scalar", "time", "pi"})
-_NO_METRICS = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
-_WORD_OPERATORS = frozenset({"and", "or", "unless", "atan2"})
-_OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">="}) | _WORD_OPERATORS
-_MATCH_OPERATORS = frozenset({"=", "!=", "=~", "!~"})
-
-_SKIP = r"(?:[ \t\r\n]+|#[^\r\n]*)+"
-_NUMBER = (
-    r"(?:0[xX][0-9a-fA-F_]++|(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?|\.[0-9][0-9_]*+)(?:[eE][+-]?[0-9][0-9_]*+)?)(?![A-Za-z0-9_.])"
-)
-_DURATION = r"(?:[0-9]++(?:ms|[smhdwy]))++(?![A-Za-z0-9_.])"
-_PLAIN = re.compile(
-    rf"(?P<skip>{_SKIP})|(?P<string>{STRING})|(?P<number>{_DURATION}|{_NUMBER})|(?P<word>[A-Za-z_:][A-Za-z0-9_:]*+)"
-    r"|(?P<symbol>==|!=|<=|>=|[-+*/%^<>@(),{}\[\]])"
-)
-_IN_BRACES = re.compile(
-    rf"(?P<skip>{_SKIP})|(?P<string>{STRING})|(?P<word>[A-Za-z_][A-Za-z0-9_]*+)|(?P<symbol>=~|!~|!=|=|[,{{}}])"
-)
-_IN_BRACKETS = re.compile(
-    rf"(?P<skip>{_SKIP})|(?P<number>{_DURATION}|{_NUMBER})|(?P<word>[A-Za-z_][A-Za-z0-9_]*+)|(?P<symbol>[-+*/%^(),:\]])"
-)
 
 
 def parse(text: str, max_characters: int = MAX_QUERY_CHARACTERS) -> Query:
@@ -62,62 +37,13 @@ def parse(text: str, max_characters: int = MAX_QUERY_CHARACTERS) -> Query:
     return _Parser(text).parse()
 
 
-class _Tokens:
-    """A cursor in the query, which collects the tokens that were taken."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.group = ""
-        self.token = ""
-        """Text of the next token; '' at the end."""
-        self.depth = 0
-        self.query = Query()
-
-    def advance(self, pattern: re.Pattern[str] = _PLAIN) -> None:
-        """Read the next token. `pattern`: the tokens that are possible there."""
-        while True:
-            match = pattern.match(self.text, self.at)
-            if match is None:
-                self.group, self.token = "", ""
-                if self.at < len(self.text):
-                    raise NotUnderstood(f"{self.text[self.at :][:20]!r} at character {self.at + 1} is not understood")
-                return
-            self.at = match.end()
-            if match.lastgroup != "skip":
-                self.group, self.token = str(match.lastgroup), match[0]
-                return
-
-    def keep(self, pattern: re.Pattern[str] = _PLAIN) -> str:
-        """Take the next token unchanged, and return it. `pattern`: the tokens that are possible behind it."""
-        token = self.token
-        self.query.tokens.append(quoted(unquoted(token)) if self.group == "string" else token)
-        self.advance(pattern)
-        return token
-
-    def expect(self, symbol: str, pattern: re.Pattern[str] = _PLAIN) -> None:
-        if not self.is_symbol(symbol):
-            raise self.unexpected()
-        self.keep(pattern)
-
-    def is_symbol(self, symbol: str) -> bool:
-        return self.group == "symbol" and self.token == symbol
-
-    def is_keyword(self, *keywords: str) -> bool:
-        return self.group == "word" and self.token.lower() in keywords
-
-    def unexpected(self) -> NotUnderstood:
-        what = repr(self.token[:20]) if self.group else "the end"
-        return NotUnderstood(f"{what} at character {self.at - len(self.token) + 1} is not expected")
-
-
-class _Selectors(_Tokens):
+class _Selectors(Tokens):
     """Selectors and their matchers."""
 
     def selector(self, name: str) -> None:
         matchers: list[Matcher] = []
         if self.is_symbol("{"):
-            self.advance(_IN_BRACES)
+            self.advance(IN_BRACES)
             while not self.is_symbol("}"):
                 matchers.append(self.matcher())
                 if self.is_keyword("or"):
@@ -125,7 +51,7 @@ class _Selectors(_Tokens):
                 if not self.is_symbol("}"):
                     if not self.is_symbol(","):
                         raise self.unexpected()
-                    self.advance(_IN_BRACES)
+                    self.advance(IN_BRACES)
             self.advance()
         if name and any(matcher.label == "__name__" and matcher.operator == "=" for matcher in matchers):
             raise NotUnderstood("a selector has two names of a metric")
@@ -139,17 +65,17 @@ class _Selectors(_Tokens):
             label = unquoted(self.token).decode() if is_string else self.token
         except UnicodeDecodeError as e:
             raise NotUnderstood("the name of a label is not UTF-8") from e
-        self.advance(_IN_BRACES)
+        self.advance(IN_BRACES)
         if is_string and (self.is_symbol(",") or self.is_symbol("}")):
             return Matcher("__name__", "=", label.encode())
         operator = self.token
-        if operator not in _MATCH_OPERATORS or self.group != "symbol":
+        if operator not in MATCH_OPERATORS or self.group != "symbol":
             raise self.unexpected()
-        self.advance(_IN_BRACES)
+        self.advance(IN_BRACES)
         if self.group != "string":
             raise self.unexpected()
         value = unquoted(self.token)
-        self.advance(_IN_BRACES)
+        self.advance(IN_BRACES)
         return Matcher(label, operator, value)
 
 
@@ -173,7 +99,7 @@ class _Parser(_Selectors):
             while self.is_symbol("+") or self.is_symbol("-"):
                 self.keep()
             kinds.append(self.modified(self.operand()))
-            if self.token.lower() not in _OPERATORS or self.group not in ("symbol", "word"):
+            if self.token.lower() not in OPERATORS or self.group not in ("symbol", "word"):
                 break
             self.keep()
             self.operator_modifiers()
@@ -216,11 +142,11 @@ class _Parser(_Selectors):
                 raise NotUnderstood(f"{word[:40]}() {why}")
             self.query.tokens.append(word)
             self.arguments()
-            return "scalar" if word in _SCALAR_FUNCTIONS else "vector"
+            return "scalar" if word in SCALAR_FUNCTIONS else "vector"
         if lower in ("inf", "nan"):
             self.query.tokens.append(word)
             return "scalar"
-        if lower in _NO_METRICS:
+        if lower in NO_METRICS:
             raise NotUnderstood(f"{word!r} is not expected")
         self.selector(word)
         return "vector"
@@ -289,20 +215,20 @@ class _Parser(_Selectors):
 
     def brackets(self) -> Kind:
         """Take `[5m]`, or `[1h:15s]` of a subquery."""
-        self.keep(_IN_BRACKETS)
+        self.keep(IN_BRACKETS)
         colons = 0
         while not self.is_symbol("]"):
             colons += self.is_symbol(":")
             if self.group == "word":
-                self.duration_word(_IN_BRACKETS)
+                self.duration_word(IN_BRACKETS)
             elif self.group in ("number", "symbol") and colons < 2:
-                self.keep(_IN_BRACKETS)
+                self.keep(IN_BRACKETS)
             else:
                 raise self.unexpected()
         self.keep()
         return "vector" if colons else "matrix"
 
-    def duration_word(self, pattern: re.Pattern[str] = _PLAIN) -> None:
+    def duration_word(self, pattern: re.Pattern[str] = PLAIN) -> None:
         """Take a word in a duration expression: step(), range(), min(...), max(...)."""
         if self.token.lower() not in ("step", "range", "min", "max"):
             raise self.unexpected()

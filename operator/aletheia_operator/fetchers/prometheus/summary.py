@@ -33,7 +33,7 @@ class Peak:
     value: float = -math.inf
     moment: float = 0.0
     key: bytes | None = None
-    strange: bool = False
+    malformed: bool = False
     """A sample had an unknown form."""
 
     def add(self, key: bytes, samples: Sequence[Any]) -> None:
@@ -46,11 +46,11 @@ class Peak:
             if highest > self.value:
                 self.moment, self.value, self.key = float(samples[numbers.index(highest)][0]), highest, key
         except (TypeError, ValueError, OverflowError):
-            self.strange = True
+            self.malformed = True
 
     def take(self, key: bytes, other: "Peak") -> None:
         """Take the highest sample of `other`, as a sample of the series `key`."""
-        self.strange = self.strange or other.strange
+        self.malformed = self.malformed or other.malformed
         if other.value > self.value:
             self.value, self.moment, self.key = other.value, other.moment, key
 
@@ -61,7 +61,7 @@ def summarise(title: str, series: int, peaks: Sequence[Peak], samples_of: Callab
     `peaks`: highest values of the samples, and of the extremes between them. A spike is looked for in the first peak's series.
     """
     text = f"{title}: {series} series"
-    if any(peak.strange for peak in peaks):  # of a server with an unusual format: the evidence is kept unchanged
+    if any(peak.malformed for peak in peaks):  # of a server with an unusual format: the evidence is kept unchanged
         return f"{text}, with samples of an unknown form"
     highest = max(peaks, key=lambda peak: peak.value)
     if highest.key is None:
