@@ -67,8 +67,21 @@ def test_list_and_show(aletheia: Aletheia, session: Path) -> None:
 
 
 def test_an_empty_folder_has_no_sessions(aletheia: Aletheia) -> None:
-    """Without sessions the list is empty; that is no error."""
+    """Without sessions the list is empty, and the message names the folder; that is no error."""
     assert aletheia.json("list") == []
+    assert main(["session", "list", f"--root={aletheia.root}"]) == 0
+    assert aletheia.capsys.readouterr().err == f"there are no sessions in {aletheia.root}\n"
+
+
+@pytest.mark.parametrize("command", [["report"], ["session", "report"]])
+def test_html_is_not_for_a_terminal(
+    command: list[str], aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report on a terminal is refused, with the ways to see it; as Markdown it is printed."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main([*command, session.name, f"--root={aletheia.root}"]) == 1
+    assert "print --format markdown" in aletheia.capsys.readouterr().err
+    assert main([*command, session.name, f"--root={aletheia.root}", "--format=markdown"]) == 0
 
 
 def test_verify_names_what_is_wrong(aletheia: Aletheia, session: Path) -> None:
@@ -220,7 +233,11 @@ LIVE: list[tuple[str, Any, str]] = [
     ("another of its name is held", {"uid": "7", "annotations": {"aletheia.dev/legal-hold": "case 9"}}, ""),
     ("no such Investigation", Rejected("not found", GapReason.NOT_FOUND), ""),
     ("it may not be asked", Rejected("forbidden", GapReason.FORBIDDEN), "cannot be asked (forbidden): try again, or delete"),
-    ("no answer", Unavailable("no answer"), "cannot be asked (no answer): try again, or delete all the same with --unasked"),
+    (
+        "no answer",
+        Unavailable("no answer"),
+        "cannot be asked (no answer): try again, or delete all the same with --skip-hold-check",
+    ),
 ]
 
 
@@ -241,11 +258,23 @@ def test_a_hold_counts_from_the_moment_it_is_set(
     else:
         assert refusal in aletheia("delete", session.name, "--yes", code=1)
         assert session.exists()
-        aletheia("delete", session.name, "--yes", "--unasked")
+        aletheia("delete", session.name, "--yes", "--skip-hold-check")
     assert not session.exists()
 
 
-def test_a_pod_without_a_token_deletes_nothing_unasked(
+def test_a_hold_of_a_restored_investigation_counts(aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has another uid than the one in the manifest, and the operator has recorded that the session belongs to it."""
+    update_retention_record(SessionLayout(aletheia.root), session.name, adopted_by="7")
+
+    async def connect() -> Any:
+        return FakeKubernetes({PATH: {"metadata": {"uid": "7", "annotations": {"aletheia.dev/legal-hold": "case 9"}}}})
+
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("aletheia_operator.clients.kubernetes.connect", connect)
+    assert "is under legal hold (case 9)" in aletheia("delete", session.name, "--yes", code=1)
+
+
+def test_a_pod_without_a_token_deletes_nothing_by_default(
     aletheia: Aletheia, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the client cannot be made, the deletion is refused, and the message says how to proceed."""

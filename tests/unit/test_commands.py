@@ -33,7 +33,7 @@ OF_SESSION: dict[str, dict[str, Any]] = {
     "verify": {"session": None, **KEYS},
     "export": {**SESSION, **KEYS, "-f --file": None, "--format": "tar", "--archive-password-file": None},
     "import": {"file": ..., "--max-bytes": None},
-    "delete": {**SESSION, "--yes": False, "--unasked": False},
+    "delete": {**SESSION, "--yes": False, "--skip-hold-check": False},
     "hold": {**SESSION, "--reason": ...},
     "release": {**SESSION, "--gone": False},
     "reseal": {**SESSION, **KEYS, "--new-password-file": None, "--recipient": None},

@@ -1,13 +1,19 @@
 """Commands that are killed at each step in turn: the session is as before or as intended, and the next try succeeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from aletheia_operator.cli.__main__ import main
+from aletheia_operator.cli.downloading import Remote, Response
+from aletheia_operator.cli.fetching import fetch_session
 from aletheia_operator.session import SessionLayout, age
+from aletheia_operator.session.archive import Imported
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.session.verify import verify
@@ -133,3 +139,62 @@ def test_decrypting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             assert len(list(plain.rglob("*.json"))) == 3 or not plain.exists()
 
     assert 10 < killed_at_every_step(tmp_path, decrypt, check) < MOST_STEPS
+
+
+class Server:
+    """Answers requests for the files of one session, without a network."""
+
+    def __init__(self, session: Path) -> None:
+        self._session = session
+
+    @contextmanager
+    def get(self, path: str, headers: Mapping[str, str]) -> Iterator[Response]:
+        part = unquote(path).partition(f"/{self._session.name}/")[2]
+        content = (self._session / ("manifest.json" if part == "manifest" else part.removeprefix("files/"))).read_bytes()
+        start = int(headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        yield Part(206 if start else 200, content[start:])
+
+
+@dataclass
+class Part:
+    """An answer with these bytes."""
+
+    status: int
+    content: bytes
+
+    def read(self, amount: int) -> bytes:
+        block, self.content = self.content[:amount], self.content[amount:]
+        return block
+
+    def getheader(self, name: str) -> str | None:
+        return None
+
+
+def test_fetching(tmp_path: Path) -> None:
+    """Killed and interrupted, in turns, at each of its steps: the session is whole or not there; the next try completes it."""
+    session = Path(capture(tmp_path / "volume", Memory({"first": ANSWERS["first"]})).path)
+
+    def fetched(layout: SessionLayout) -> Imported:
+        return fetch_session(Remote(Server(session).get, "shop", session.name), layout)
+
+    for at in count(1):
+        layout = SessionLayout(tmp_path / str(at))
+        fault = Fault("kill" if at % 2 else "interrupt", at)
+
+        def stopped(layout: SessionLayout = layout, fault: Fault = fault) -> None:
+            with suppress(KeyboardInterrupt), fault.injected():
+                fetched(layout)
+
+        if fault.kind == "kill":
+            is_over = in_child(stopped) is None
+        else:
+            stopped()
+            is_over = not fault.met
+        here = layout.session(session.name)
+        assert not here.exists() or verify(here).intact
+        fetched(layout)
+        assert verify(here).intact
+        assert [path.name for path in layout.root.iterdir()] == ["sessions"]
+        if is_over:
+            assert 10 < at < MOST_STEPS
+            return

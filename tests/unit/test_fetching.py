@@ -6,21 +6,23 @@ Complete and verified through interruptions and restarts, or an error with a rem
 import asyncio
 import http.client
 import os
-import shutil
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
-from aletheia_operator.cli.downloading import Answer, Get, Remote
+from aletheia_operator.cli.downloading import Get, Remote, Response
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.fetching import fetch_session
+from aletheia_operator.cli.kubectl import raw_body
 from aletheia_operator.session import SessionLayout, create_session
 from aletheia_operator.session.archive import Imported
 from aletheia_operator.session.retention import expire
@@ -28,6 +30,7 @@ from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, unfinished
 from tests.unit.artifacts_server import ALICE, Api, listed, serving, session_of
+from tests.unit.proxies import program
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def getter(api: Api) -> Get:
     context.load_cert_chain(api.front_proxy.server(api.directory, "front-proxy"))
 
     @contextmanager
-    def get(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def get(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         connection = http.client.HTTPSConnection("127.0.0.1", api.server.port, context=context, timeout=10)
         try:
             connection.request("GET", path, headers={**ALICE, **headers})
@@ -56,7 +59,7 @@ def getter(api: Api) -> Get:
 class CutAnswer:
     """An answer that ends after some bytes, as if it were whole."""
 
-    def __init__(self, answer: Answer, left: int) -> None:
+    def __init__(self, answer: Response, left: int) -> None:
         self._answer, self._left, self.status = answer, left, answer.status
 
     def read(self, amount: int) -> bytes:
@@ -72,7 +75,7 @@ def cut_after(get: Get, size: int, asked: list[str]) -> Get:
     """Return `get` with answers of files that end after `size` bytes."""
 
     @contextmanager
-    def cutting(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def cutting(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         with get(path, headers) as answer:
             asked.append(headers.get("Range", ""))
             yield CutAnswer(answer, size) if "/files/" in path and answer.status < 300 else answer
@@ -119,7 +122,7 @@ async def test_a_later_run_goes_on(api: Api, tmp_path: Path) -> None:
     get, failing = getter(api), [True]
 
     @contextmanager
-    def breaks(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def breaks(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         if failing[0] and "Range" in headers:
             raise ConnectionResetError(104, "the server went away")
         with get(path, headers) as answer:
@@ -135,20 +138,149 @@ async def test_a_later_run_goes_on(api: Api, tmp_path: Path) -> None:
 
 
 async def test_nothing_old_is_mixed_in(api: Api, tmp_path: Path) -> None:
-    """A file that was altered in transit is refused, then fetched again; files that are not listed are left out."""
+    """A damaged file that an earlier run left is fetched again, also if only its beginning is there; others are left out."""
     session, root = await session_of(api), tmp_path / "mine"
     left = root / f".fetch-{session.name}"
     (left / "data" / "logs").mkdir(parents=True)
     (left / "manifest.json").write_bytes((session / "manifest.json").read_bytes())
-    path, artifact = next(iter(listed(session).items()))
-    (left / path).parent.mkdir(parents=True, exist_ok=True)
-    (left / path).write_bytes(b"y" * artifact["sizeBytes"])
-    with pytest.raises(ArchiveError, match="altered"):
-        await fetched(getter(api), root)
-    assert not SessionLayout(root).session(session.name).exists()
+    for part, (path, artifact) in enumerate(listed(session).items(), start=1):
+        (left / path).parent.mkdir(parents=True, exist_ok=True)
+        (left / path).write_bytes(b"y" * (artifact["sizeBytes"] // part))
     (left / "data" / "stray.json").write_text("stray")
     imported = await fetched(getter(api), root)
     assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
+async def test_an_altered_answer(api: Api, tmp_path: Path) -> None:
+    """A file that differs from its digest is refused and not kept; the next run, with the real bytes, completes the session."""
+    session, root, get = await session_of(api), tmp_path / "mine", getter(api)
+
+    @contextmanager
+    def altering(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
+        with get(path, headers) as answer:
+            if "/files/" in path:
+                content = b"".join(iter(lambda: answer.read(2**20), b""))
+                with lying(200, content[:-1] + b"?")(path, headers) as lie:
+                    yield lie
+            else:
+                yield answer
+
+    with pytest.raises(Refused, match="was altered: its SHA-256 is not that of the manifest"):
+        await fetched(altering, root)
+    assert not SessionLayout(root).session(session.name).exists()
+    assert contents(SessionLayout(root).session((await fetched(get, root)).session_id)) == contents(session)
+
+
+async def test_a_file_that_is_damaged_on_the_volume(api: Api, tmp_path: Path) -> None:
+    """The command says so at once: no later attempt can succeed."""
+    session, slept = await session_of(api), list[float]()
+    (session / max(listed(session))).write_text("damaged")
+    remote = Remote(getter(api), "shop", "payments", slept.append)
+    with pytest.raises(Refused, match="was altered: its size is not the manifest's"):
+        await asyncio.to_thread(fetch_session, remote, SessionLayout(tmp_path / "mine"))
+    assert slept == []
+
+
+async def test_a_session_that_is_there(api: Api, tmp_path: Path) -> None:
+    """Its files are not downloaded again. If it was damaged, the message says so before anything is downloaded."""
+    session, root, asked = await session_of(api), tmp_path / "mine", list[str]()
+    await fetched(getter(api), root)
+    assert (await fetched(cut_after(getter(api), 0, asked), root)).was_there
+    path = next(iter(listed(session)))
+    (SessionLayout(root).session(session.name) / path).write_text("damaged")
+    with pytest.raises(ArchiveError, match="the same session, damaged"):
+        await fetched(cut_after(getter(api), 0, asked), root)
+    assert len(asked) == 2, "the manifest, each time"
+
+
+async def test_two_at_once(api: Api, tmp_path: Path) -> None:
+    """A second command that fetches the same session into the same folder is refused, and the first one completes it."""
+    session, root, get = await session_of(api), tmp_path / "mine", getter(api)
+    refused: list[str] = []
+
+    @contextmanager
+    def beside(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
+        if "/files/" in path and not refused:
+            refused.append("")
+            with pytest.raises(Refused, match="another command fetches this session") as raised:
+                fetch_session(Remote(get, "shop", "payments"), SessionLayout(root))
+            refused.append(str(raised.value))
+        with get(path, headers) as answer:
+            yield answer
+
+    imported = await fetched(beside, root)
+    assert len(refused) == 2
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
+async def test_a_refused_file_ends_the_waits_of_the_others(api: Api, tmp_path: Path) -> None:
+    """The command does not wait for files that are not wanted any more."""
+    session, get = await session_of(api), getter(api)
+    refused, waiting = next(iter(listed(session))), threading.Event()
+
+    @contextmanager
+    def one_is_down(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
+        if path.endswith(refused):
+            assert waiting.wait(10)
+            with lying(403, b'{"message": "forbidden"}')(path, headers) as answer:
+                yield answer
+        elif "/files/" in path:
+            waiting.set()
+            raise ConnectionResetError(104, "the server went away")
+        else:
+            with get(path, headers) as answer:
+                yield answer
+
+    remote = Remote(one_is_down, "shop", "payments", delays=(3600,))
+    with pytest.raises(Refused, match="forbidden"):
+        await asyncio.wait_for(asyncio.to_thread(fetch_session, remote, SessionLayout(tmp_path / "mine")), 20)
+
+
+KUBECTL = """import sys
+print(*sys.argv[1:], file=open({asked!r}, "a"))
+content = open({session!r} + sys.argv[-1].partition("/files")[2], "rb").read()
+sys.stdout.buffer.write(content[:{size}])
+if {size} < len(content): sys.exit("Error from server: stream error: INTERNAL_ERROR")
+"""
+
+
+@pytest.mark.parametrize("size", [0, 1000, 10**9])
+async def test_large_files_come_by_kubectl_itself(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """One `kubectl get --raw` for each large file, with the user's flags; what it did not get comes by a range."""
+    session, root, asked = await session_of(api), tmp_path / "mine", tmp_path / "asked"
+    large = max(artifact["sizeBytes"] for artifact in listed(session).values())
+    monkeypatch.setattr("aletheia_operator.cli.downloading.LARGE_BYTES", large)
+    program(tmp_path, KUBECTL.format(asked=str(asked), session=str(session), size=size), monkeypatch)
+    ranges: list[str] = []
+    get_whole = partial(raw_body, ["--context=dev", "--as=tess"])
+    remote = Remote(cut_after(getter(api), 10**9, ranges), "shop", "payments", get_whole=get_whole)
+    imported = await asyncio.to_thread(fetch_session, remote, SessionLayout(root))
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+    (line,) = asked.read_text().splitlines()
+    assert line.startswith("--context=dev --as=tess get --raw /apis/")
+    assert (f"bytes={size}-" in ranges) is (0 < size < large)
+    assert len(ranges) == len(listed(session)) + (0 if size > large else 1), "the manifest, small files, the rest"
+
+
+async def test_kubectl_sends_more(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endless body is refused after as many bytes as the manifest says, and kubectl is stopped."""
+    await session_of(api)
+    monkeypatch.setattr("aletheia_operator.cli.downloading.LARGE_BYTES", 1)
+    pid = tmp_path / "pid"
+    program(tmp_path, f"import os, sys\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\nwhile True: print('x')", monkeypatch)
+    remote = Remote(getter(api), "shop", "payments", get_whole=partial(raw_body, []))
+    with pytest.raises(Refused, match="more than the manifest says"):
+        await asyncio.to_thread(fetch_session, remote, SessionLayout(tmp_path / "mine"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_kubectl_that_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading ends with an error, and kubectl is stopped."""
+    monkeypatch.setattr("aletheia_operator.cli.kubectl.READ_SECONDS", 0.1)
+    program(tmp_path, "import time; time.sleep(3600)", monkeypatch)
+    with raw_body([], "/apis") as body, pytest.raises(TimeoutError, match="no byte came"):
+        body.read(1)
 
 
 @pytest.mark.parametrize("plant", ["folder", "file"])
@@ -212,7 +344,7 @@ def lying(status: int, body: bytes) -> Get:
             return None
 
     @contextmanager
-    def get(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def get(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         yield Lie()
 
     return get
@@ -243,7 +375,7 @@ async def test_a_busy_server_is_waited_for(api: Api, tmp_path: Path, status: int
     get, failures = getter(api), iter(range(30 if status == 429 else 8))
 
     @contextmanager
-    def busy(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def busy(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         opened = lying(status, b"{}") if "/files/" in path and next(failures, None) is not None else get
         with opened(path, headers) as answer:
             yield answer
@@ -282,8 +414,7 @@ async def test_many_fetch_at_once(api: Api, tmp_path: Path, monkeypatch: pytest.
 async def test_a_full_disk(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that cannot fit is refused before the first byte. If the disk fills later, the next run continues."""
     session, root = await session_of(api), tmp_path / "mine"
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr("aletheia_operator.cli.fetching.free_space", lambda directory: (1000, 50))
     with pytest.raises(Refused, match="are free: make room"):
         await fetched(getter(api), root)
     monkeypatch.undo()
@@ -300,13 +431,28 @@ async def test_a_full_disk(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
 
 
+async def test_a_disk_with_room_for_one_copy(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A downloaded session is moved into place: it needs no room for a second copy."""
+    session, root = await session_of(api), tmp_path / "mine"
+    root.mkdir()
+    size = sum(artifact["sizeBytes"] for artifact in listed(session).values())
+
+    def statvfs(path: Path) -> Any:
+        used = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        return SimpleNamespace(f_blocks=size, f_bavail=size * 1.3 - used, f_frsize=1)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    imported = await fetched(getter(api), root)
+    assert contents(SessionLayout(root).session(imported.session_id)) == contents(session)
+
+
 async def test_a_server_that_sends_more(api: Api, tmp_path: Path) -> None:
     """More bytes than the manifest says are refused, and not kept."""
     await session_of(api)
     get = getter(api)
 
     @contextmanager
-    def more(path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def more(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         if "/files/" in path:
             with lying(200, b"z" * 5_000_000)(path, headers) as answer:
                 yield answer

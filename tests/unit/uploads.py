@@ -36,6 +36,7 @@ class Archive:
     s3: S3
     root: Path
     options: dict[str, Any] = field(default_factory=dict)
+    auth: Mapping[str, Any] = field(default_factory=lambda: {"accessKey": {"name": "login"}})
     kubernetes: FakeKubernetes = field(default_factory=FakeKubernetes)
     clock: Clock = field(default_factory=Clock)
 
@@ -44,7 +45,7 @@ class Archive:
 
     def capture(self, answers: Mapping[str, Any] = ANSWERS, timeout: str = "5m", **more: Any) -> Snapshot:
         place = {"bucket": "incidents", **self.options}
-        spec = {"type": "s3", "endpoint": self.url, "auth": {"accessKey": {"name": "login"}}, "s3": place}
+        spec = {"type": "s3", "endpoint": self.url, "auth": self.auth, "s3": place}
         source = {"metadata": {"name": "archive"}, "spec": spec}
         self.kubernetes.objects = {**self.kubernetes.objects, SOURCE: source}
         upload = {"dataSourceRef": {"name": "archive"}, "timeout": timeout}

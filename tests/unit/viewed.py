@@ -68,15 +68,6 @@ FINDINGS: list[Any] = [
         "remedy": "compare the settings of revision 2 with those of revision 1; `kubectl rollout undo` goes back",
     },
     {
-        "rule": "Errors",
-        "severity": "info",
-        "confidence": "possible",
-        "object": {"kind": "Deployment", "name": "web", "namespace": "shop"},
-        "message": "web: order 1044 failed: web answered 503 (1x since 14:28)",
-        "firstSeen": "2026-11-22T14:28:00Z",
-        "evidence": [_link("data/logs/web-1-b.json", 1)],
-    },
-    {
         "rule": "ErrorRateRose",
         "severity": "error",
         "confidence": "likely",
@@ -85,6 +76,15 @@ FINDINGS: list[Any] = [
         "firstSeen": "2026-11-22T14:30:00Z",
         "because": "CrashLoop deployment/web",
         "evidence": [_link("data/metrics/prometheus_0.json", 0)],
+    },
+    {
+        "rule": "Errors",
+        "severity": "info",
+        "confidence": "possible",
+        "object": {"kind": "Deployment", "name": "web", "namespace": "shop"},
+        "message": "web: order 1044 failed: web answered 503 (1x since 14:28)",
+        "firstSeen": "2026-11-22T14:28:00Z",
+        "evidence": [_link("data/logs/web-1-b.json", 1)],
     },
 ]
 TOP_ERRORS = [

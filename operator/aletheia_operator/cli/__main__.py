@@ -8,20 +8,20 @@ from typing import Any, TextIO
 import click
 
 from aletheia_operator.cli.errors import ExitCode, explained
-from aletheia_operator.cli.program import called, root
+from aletheia_operator.cli.program import program_name, root
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        return int(root.main(arguments, prog_name=called(), standalone_mode=False) or ExitCode.OK)
+        return int(root.main(arguments, prog_name=program_name(), standalone_mode=False) or ExitCode.OK)
     except click.UsageError as e:
         e.show()
         return ExitCode.USAGE
     except (Exception, KeyboardInterrupt) as e:
-        from aletheia_operator.cli.output import say
+        from aletheia_operator.cli.output import print_error
 
-        say(f"error: {explained(e)}")
+        print_error(explained(e))
         return ExitCode.ERROR
 
 
@@ -42,14 +42,15 @@ def _ended(number: int, frame: Any) -> None:
 
 
 def _buffered(output: TextIO) -> TextIO:
-    """Return the output with a buffer, also if $PYTHONUNBUFFERED is set.
+    """Return the output with a buffer, also if $PYTHONUNBUFFERED is set. Characters that its encoding lacks become escapes.
 
     Without a buffer Python ignores it if a full disk takes only a part of a write: cut evidence would pass for whole.
     """
     raw = getattr(output, "buffer", None)
     if not isinstance(raw, io.RawIOBase):
         return output
-    return io.TextIOWrapper(io.BufferedWriter(raw), output.encoding, output.errors, line_buffering=True)
+    errors = "backslashreplace" if output.errors == "strict" else output.errors
+    return io.TextIOWrapper(io.BufferedWriter(raw), output.encoding, errors, line_buffering=True)
 
 
 if __name__ == "__main__":

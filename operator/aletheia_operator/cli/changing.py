@@ -7,13 +7,17 @@ import click
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, explained, find, investigation_argument
-from aletheia_operator.cli.names import investigation_names
+from aletheia_operator.cli.name_completion import investigation_names
 from aletheia_operator.cli.options import Options, cluster_options, reason_option
 from aletheia_operator.cli.options import command as option_command
 from aletheia_operator.cli.output import confirmed
-from aletheia_operator.cli.program import called
 from aletheia_operator.session.retention_record import LEGAL_HOLD
 from aletheia_operator.text.display import for_terminal
+
+RELEASE_HELP = (
+    "With the chart's admission policy this needs the verb releasehold on Investigations: an admin has it, or binds you the"
+    " ClusterRole ...-custodian."
+)
 
 
 def cancel(options: Options) -> int:
@@ -35,9 +39,8 @@ def delete(options: Options) -> int:
         for investigation in found:
             if (reason := investigation.annotations.get(LEGAL_HOLD)) is not None:
                 words = f" ({for_terminal(reason, 200)})" if reason else ""
-                raise Refused(
-                    f"{investigation.reference} is on hold{words}: `{called()} release {investigation.reference}` lifts it"
-                )
+                lift = cluster.command("release", investigation.reference)
+                raise Refused(f"{investigation.reference} is on hold{words}: `{lift}` lifts it")
         names = ", ".join(investigation.reference for investigation in found)
         what = "but keep the evidence on the volume" if options.keep_session else "with the evidence"
         if not options.yes and not confirmed(f"Delete {names}, {what}?"):
@@ -58,10 +61,8 @@ def hold(options: Options) -> int:
     with connected(options) as cluster:
         investigation = find(cluster, options.investigation)
         _patched(cluster, investigation, {"metadata": {"annotations": {LEGAL_HOLD: options.reason}}})
-        print(
-            f"{investigation.reference} is on hold: nothing removes its data until `{called()} release"
-            f" {investigation.reference}`"
-        )
+        lift = cluster.command("release", investigation.reference)
+        print(f"{investigation.reference} is on hold: nothing removes its data until `{lift}`")
     return ExitCode.OK
 
 
@@ -119,5 +120,5 @@ release_command = option_command(
     "lift the hold of an Investigation",
     investigation_argument(),
     *cluster_options(),
-    notes=INVESTIGATION_HELP,
+    notes=f"{INVESTIGATION_HELP}\n\n{RELEASE_HELP}",
 )

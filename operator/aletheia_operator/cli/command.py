@@ -35,7 +35,10 @@ def session_id(layout: SessionLayout, name: str) -> str:
         raise Refused(f"{name[:100]} names {len(found)} sessions: {_shown(found)}. Name one by its id")
     if is_session_id(name.upper()) and layout.session(name.upper()).is_dir():
         return name.upper()
-    raise Refused(f"there is no session {name[:100]} in {layout.root}: `aletheia session list` shows those there are")
+    raise Refused(
+        f"there is no session {name[:100]} in {layout.root}: `session list` shows those there are, `fetch` downloads one from a"
+        " cluster"
+    )
 
 
 def names_of(manifest: Manifest) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.program import called, root
+from aletheia_operator.cli.program import program_name, root
 
 SHELLS = ("bash", "zsh", "fish")
 NO_FILES, FILES = 4, 0
@@ -30,7 +30,7 @@ the package installs it."""
 
 def completion(options: Options) -> int:
     """Print the script for a shell."""
-    program = called()
+    program = program_name()
     if program.startswith("kubectl "):
         raise Refused("kubectl completes its plugins itself: `kubectl completion --help` says how to switch that on")
     found = get_completion_class(options.shell)

@@ -7,9 +7,10 @@ from urllib.parse import quote
 
 from aletheia_operator.api.paths import API, API_VERSION, ARTIFACTS_GROUP, ARTIFACTS_ROOT, DATA_SOURCES, INVESTIGATIONS
 from aletheia_operator.api.types import GROUP
-from aletheia_operator.cli.cluster import ApiError, Cluster
+from aletheia_operator.cli.cluster import UNREACHABLE, ApiError, Cluster
 from aletheia_operator.cli.pod import SELECTOR
 from aletheia_operator.cli.rights import Rights
+from aletheia_operator.clients.errors import DOWN, FORBIDDEN, MISSING
 from aletheia_operator.text.display import for_terminal
 from aletheia_operator.version import __version__
 
@@ -66,7 +67,10 @@ class Diagnosis:
             try:
                 yield from step()
             except ApiError as e:
-                if e.status == 403:
+                if e.reason == UNREACHABLE:
+                    yield Check(name, "fails", for_terminal(str(e), 600))
+                    return
+                if e.status in FORBIDDEN:
                     yield Check(name, "note", f"you may not look: {for_terminal(str(e), 300)}")
                 else:
                     yield Check(name, "fails", for_terminal(str(e), 300))
@@ -79,7 +83,7 @@ class Diagnosis:
         try:
             found = self.cluster.get(API)
         except ApiError as e:
-            if e.status != 404:
+            if e.status not in MISSING:
                 raise
             yield Check("resources", "fails", "the cluster has no Investigations", CHART)
             return
@@ -159,9 +163,10 @@ class Diagnosis:
         try:
             self.cluster.create(f"{API}/namespaces/{quote(namespace)}/{INVESTIGATIONS}", body, dryRun="All")
         except ApiError as e:
-            if e.status == 404 and not e.names_object:
+            if e.status in MISSING and not e.names_object:
                 return Check("your rights", "note", "whether you may start Investigations is not known: the cluster has none")
-            remedy = self._rights.binding("reader") if e.status == 403 and not account else ""
+            is_missing_read = e.status in FORBIDDEN and "RoleBinding" in str(e)  # else a quota, for example
+            remedy = self._rights.binding("reader") if is_missing_read and not account else ""
             return Check("your rights", "fails", for_terminal(str(e), 600), remedy)
         return Check("your rights", "ok", f"in {namespace} you may start Investigations and read their evidence")
 
@@ -173,7 +178,7 @@ class Diagnosis:
             try:
                 self.cluster.get(f"/api/v1/namespaces/{quote(namespace)}/serviceaccounts/{quote(self.service_account)}")
             except ApiError as e:
-                if e.status != 404:
+                if e.status not in MISSING:
                     raise
                 command = f"kubectl create serviceaccount -n {namespace} {self.service_account}"
                 yield Check("service account", "fails", f"there is no ServiceAccount {self.service_account}", command)
@@ -200,14 +205,14 @@ class Diagnosis:
             self.cluster.get(ARTIFACTS_ROOT)
             yield Check("artifacts API", "ok", "evidence is served with your own rights")
         except ApiError as e:
-            if e.status == 404:
+            if e.status in MISSING:
                 yield Check(
                     "artifacts API",
                     "note",
                     "switched off: evidence is read by kubectl exec, which needs an admin",
                     f"{CHART} --reuse-values --set artifactsApi.enabled=true",
                 )
-            elif e.status == 503:
+            elif e.status in DOWN:
                 command = f"kubectl describe apiservice v1alpha1.{ARTIFACTS_GROUP}"
                 yield Check("artifacts API", "fails", f"down: {for_terminal(str(e), 200)}", command)
             else:

@@ -1,6 +1,7 @@
 """Exit codes of the command line, and the line that explains each error."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from enum import IntEnum
@@ -23,8 +24,25 @@ EXTRAS = {"cryptography": "sealing", "kubernetes": "operator", "aiohttp": "opera
 """Modules that a basic installation lacks, each with the extra of this package that installs it."""
 
 
+NO_RESOURCE = ("the server could not find the requested resource", "page not found")
+"""Words of the API server's 404 if it has no such API; it answers for an unknown group in plain text."""
+
+
+RBAC_REFUSAL = re.compile(r" cannot (?!impersonate)[a-z]+ (?:resource|path) ")
+"""Words of the API server if nothing grants a right: `User "tess" cannot list resource "pods" ...`."""
+
+
 class Refused(Exception):
     """The command cannot be executed. The message says why, and what to do."""
+
+
+def with_remedy(message: str, where: str) -> str:
+    """Return the message of a 403 with a remedy, if a right is missing and the message does not say how to get it.
+
+    `where`: for example `in namespace shop`. RBAC names the right alone. Admission policies name their own remedy, and other
+    refusals, for example a ResourceQuota's, have nothing to do with rights.
+    """
+    return f"{message}. An admin gives the right {where}: see `doctor`" if RBAC_REFUSAL.search(message) else message
 
 
 def explained(error: BaseException) -> str:
@@ -43,7 +61,7 @@ def explained(error: BaseException) -> str:
     if isinstance(error, PermissionError):
         return str(error) if error.errno is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and not _is_of_sessions(error):
-        return f"{error.filename or 'the session volume'}: {error.strerror or error}"
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     return _explained_of_sessions(error)
 
 

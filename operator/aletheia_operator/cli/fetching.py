@@ -2,26 +2,31 @@
 
 import dataclasses
 import os
-import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from aletheia_operator.cli.cluster import Cluster, connected
 from aletheia_operator.cli.command import folder_command, report
-from aletheia_operator.cli.downloading import DELAYS_SECONDS, NoApi, Remote
+from aletheia_operator.cli.downloading import DELAYS_SECONDS, KEPT, NoApi, Remote
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
+from aletheia_operator.cli.kubectl import raw_body
 from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, cluster_options, key_options, session_argument
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.reference import Reference, parsed, remote_session, session_by_exec
+from aletheia_operator.scratch import free_space
 from aletheia_operator.session import Manifest, SessionLayout
-from aletheia_operator.session.archive import Imported, import_session, move_directory
+from aletheia_operator.session.archive import Imported, import_session, is_there, move_directory
 from aletheia_operator.session.files import make_directory, replace
 from aletheia_operator.session.layout import MANIFEST
+from aletheia_operator.session.lock import SessionBusy, locked
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES
 from aletheia_operator.session.names import is_session_id
 from aletheia_operator.session.staging import discard_tree
@@ -33,13 +38,25 @@ TAR_BYTES = 64 * 1024
 
 
 def fetch(options: Options) -> int:
-    """Download a session. With --unseal also write it decrypted into another folder."""
+    """Download a session. With --unseal also write it decrypted into another folder. Only this user can read either."""
+    before = os.umask(0o077)
+    try:
+        return _fetch(options)
+    except KeyboardInterrupt:
+        print_message(KEPT)
+        raise
+    finally:
+        os.umask(before)
+
+
+def _fetch(options: Options) -> int:
     layout = SessionLayout(options.root)
     reference = parsed(options.session)
     with connected(options) as cluster:
         try:
             remote, _ = remote_session(cluster, reference)
-            imported = fetch_session(dataclasses.replace(remote, delays=DELAYS_SECONDS), layout)
+            remote = dataclasses.replace(remote, delays=DELAYS_SECONDS, get_whole=partial(raw_body, cluster.flags))
+            imported = fetch_session(remote, layout)
         except NoApi as e:
             imported = _fetch_by_exec(cluster, reference, layout, e)
     path, size = layout.session(imported.session_id), imported.manifest.size_bytes
@@ -85,31 +102,48 @@ def fetch_session(remote: Remote, layout: SessionLayout) -> Imported:
     if not layout.root.exists():
         layout.root.mkdir(mode=0o700, parents=True)
     directory = layout.root / f".fetch-{manifest.session_id}"
-    _prepare(directory, content)
-    _require_room(directory, manifest)
-    remote.download(directory, manifest, _Progress(manifest))
-    imported = move_directory(layout, directory)
-    discard_tree(directory)
+    with _locked(directory):
+        if is_there(layout, manifest, content):
+            imported = Imported(manifest, was_there=True)
+        else:
+            _prepare(directory, content)
+            _require_room(directory, manifest)
+            remote.download(directory, manifest, _Progress(manifest))
+            imported = move_directory(layout, directory)
+        discard_tree(directory)
     return imported
 
 
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Make the folder for a download, and lock it within the context. Raises Refused if another `fetch` uses it."""
+    if directory.is_symlink():
+        directory.unlink()
+    make_directory(directory)
+    try:
+        with locked(directory):
+            yield
+    except SessionBusy as e:
+        raise Refused(f"another command fetches this session into {directory.parent}: wait until it has ended") from e
+
+
 def _prepare(directory: Path, manifest: bytes) -> None:
-    """Make the folder for a download. Remove a folder with another manifest, or with a link in it."""
+    """Write the manifest. Remove what belongs to another one, and a folder with a link in it."""
+    os.chmod(directory, 0o700)
     known = directory / MANIFEST
-    linked = directory.is_symlink() or any(path.is_symlink() for path in directory.rglob("*"))
+    linked = any(path.is_symlink() for path in directory.rglob("*"))
     if not linked and known.is_file() and known.read_bytes() == manifest:
         return
-    directory.unlink() if directory.is_symlink() else discard_tree(directory)
-    make_directory(directory)
-    os.chmod(directory, 0o700)
+    for left in list(directory.iterdir()):
+        discard_tree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     replace(known, manifest)
 
 
 def _require_room(directory: Path, manifest: Manifest) -> None:
     """Raise Refused if the disk has no room for the rest of the download."""
     there = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    needed, free = manifest.size_bytes - there, shutil.disk_usage(directory).free
-    if needed > free:
+    free, reserve = free_space(directory)
+    if (needed := manifest.size_bytes - there) > free - reserve:
         raise Refused(
             f"{directory.parent}: {readable_size(needed)} are still to be fetched, and {readable_size(free)} are free:"
             " make room, or name another folder with --root"
@@ -130,7 +164,7 @@ class _Progress:
             percent = self._done * 100 // max(1, self._total)
             if self._is_terminal and percent // 10 > self._printed_tenths:
                 self._printed_tenths = percent // 10
-                say(f"{percent} % of {readable_size(self._total)}")
+                print_message(f"{percent} % of {readable_size(self._total)}")
 
 
 command = folder_command(

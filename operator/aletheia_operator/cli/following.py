@@ -21,21 +21,24 @@ from aletheia_operator.cli.investigations import (
     duration,
     find,
     investigation_argument,
+    reading_commands,
+    why_not_begun,
 )
 from aletheia_operator.cli.options import Options, cluster_options
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.output import say
-from aletheia_operator.cli.program import called
+from aletheia_operator.cli.output import print_message
+from aletheia_operator.clients.errors import MISSING, is_temporary
 from aletheia_operator.text.display import for_terminal
+from aletheia_operator.text.sizes import counted
 
 WATCH_SECONDS = 50
 """Length of one watch: shorter than the 60 seconds after which proxies give up."""
-UNSEEN_SECONDS = 15
-"""If no operator has seen an Investigation after this time, that is reported."""
 PAUSE_SECONDS = 0.2
 """Between two watches."""
 MAX_FAILURES = 150
 """After so many failures in a row, half a minute, the API server counts as down."""
+SHOWN_GAPS = 3
+"""Of an Investigation without findings, for example because its target is misspelt."""
 
 
 def wait(options: Options) -> int:
@@ -57,12 +60,12 @@ def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) 
             else:
                 state = progress.investigation
     except KeyboardInterrupt:
-        say(f"the capture goes on: {called()} wait {investigation.reference} follows it again")
+        print_message(f"the capture goes on: {cluster.command('wait', investigation.reference)} follows it again")
         raise
     if not state.ended:
-        say(f"{state.reference} is {state.phase} after {timeout}: the capture goes on")
+        print_message(f"{state.reference} is {state.phase} after {timeout}: the capture goes on")
         return ExitCode.TIMEOUT
-    _print_end(state)
+    _print_end(cluster, state)
     return EXIT_CODES[state.phase]
 
 
@@ -86,7 +89,7 @@ def states(cluster: Cluster, investigation: Investigation, deadline: float | Non
                     return
         except Refused as e:
             failures += 1
-            if isinstance(e, _Gone) or (isinstance(e, ApiError) and e.status < 500 and e.status not in (410, 429)):
+            if isinstance(e, _Gone) or (isinstance(e, ApiError) and not is_temporary(e.status)):
                 raise
             if failures > MAX_FAILURES:
                 raise
@@ -112,7 +115,7 @@ def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
     try:
         current = Investigation(cluster.get(investigation.path))
     except ApiError as e:
-        if e.status == 404:
+        if e.status in MISSING:
             raise _Gone(f"{investigation.reference} was deleted") from e
         raise
     if current.uid != investigation.uid:
@@ -127,7 +130,7 @@ class Progress:
     investigation: Investigation
     began: float = field(default_factory=time.monotonic)
     _line: str = ""
-    _status: Any = None
+    _is_live: bool = False
 
     def shown(self) -> Any:
         """Return the context in which progress is shown."""
@@ -135,8 +138,15 @@ class Progress:
             return nullcontext()
         from aletheia_operator.cli.printing import console
 
-        self._status = console(sys.stderr).status(words(self.investigation, self._seconds), spinner="dots")
-        return self._status
+        terminal = console(sys.stderr)
+        if terminal.is_dumb_terminal:
+            return nullcontext()
+        self._is_live = True
+        return terminal.status(self, spinner="dots" if "utf" in terminal.encoding else "line")
+
+    def __rich__(self) -> str:
+        """Return the line, with the time until now: rich asks for it several times a second."""
+        return words(self.investigation, self._seconds, with_time=True)
 
     @property
     def _seconds(self) -> float:
@@ -145,44 +155,48 @@ class Progress:
     def show(self, investigation: Investigation) -> None:
         """Show the state of the Investigation."""
         self.investigation = investigation
-        if self._status is not None:
-            self._status.update(words(investigation, self._seconds))
-            return
-        line = words(investigation, None)
-        if line != self._line and not investigation.ended:
+        line = words(investigation, self._seconds)
+        if line != self._line and not investigation.ended and not self._is_live:
             self._line = line
-            say(line)
+            print_message(line)
 
 
-def words(investigation: Investigation, seconds: float | None) -> str:
-    """Return the progress in one line. `seconds`: how long it was followed; None: leave that out."""
+def words(investigation: Investigation, seconds: float, with_time: bool = False) -> str:
+    """Return the progress in one line. `seconds`: how long it was followed, which the line names if `with_time`."""
     status = investigation.status
     progress = status.get("progress") or {}
     parts = [f"{investigation.reference} {for_terminal(investigation.phase, 40)}"]
     if progress.get("total"):
-        parts.append(f"{progress.get('done', 0)} of {progress['total']} questions answered")
+        parts.append(f"{progress.get('done', 0)} of {counted(int(progress['total']), 'question')} answered")
     if status.get("gapCount"):
-        parts.append(f"{status['gapCount']} gaps")
-    if investigation.suspended:
-        parts.append("suspended: it starts when spec.suspend is false")
-    elif (status.get("observedGeneration") or -1) < 0 and (seconds is None or seconds > UNSEEN_SECONDS):
-        parts.append("no operator has seen it yet")
-    if seconds is not None:
+        parts.append(counted(int(status["gapCount"]), "gap"))
+    if why := why_not_begun(investigation, seconds):
+        parts.append(why)
+    if with_time:
         parts.append(duration(seconds))
     return ", ".join(parts)
 
 
-def _print_end(investigation: Investigation) -> None:
-    status, reference = investigation.status, investigation.reference
-    session = f", session {for_terminal(investigation.session_id, 80)}" if investigation.session_id else ""
-    gaps = f", {status['gapCount']} gaps" if status.get("gapCount") else ""
-    print(f"{reference} {for_terminal(investigation.phase, 40)}{gaps}{session}")
+def _print_end(cluster: Cluster, investigation: Investigation) -> None:
+    """Print how it ended and what broke, and to stderr the commands that show more."""
+    from aletheia_operator.cli.overview import PHASE_STYLES
+    from aletheia_operator.cli.printing import console, inert
+
+    status, reference, out = investigation.status, investigation.reference, console()
+    session = f", session {investigation.session_id}" if investigation.session_id else ""
+    gaps = f", {counted(int(status['gapCount']), 'gap')}" if status.get("gapCount") else ""
+    phase = inert(investigation.phase, PHASE_STYLES.get(investigation.phase, ""))
+    out.print(inert(reference).append(" ").append_text(phase).append_text(inert(gaps)).append_text(inert(session)))
     if status.get("headline"):
-        print(for_terminal(str(status["headline"])))
+        out.print(inert(str(status["headline"]), "bold"))
     elif investigation.phase != "Completed":
-        print(_reason(investigation))
+        out.print(inert(_reason(investigation)))
+        for gap in (status.get("gaps") or [])[:SHOWN_GAPS]:
+            out.print(inert(f"{gap.get('target', '')}: {gap.get('message', '')}"))
     sys.stdout.flush()
-    say(f"more: {called()} describe {reference}; {called()} open {reference}")
+    print_message(f"read on: {cluster.command('describe', reference)}")
+    for command_line in reading_commands(cluster, investigation, "open") if investigation.is_readable else ():
+        print_message(f"read on: {command_line}")
 
 
 def _reason(investigation: Investigation) -> str:

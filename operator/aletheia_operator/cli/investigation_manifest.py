@@ -178,4 +178,6 @@ def _problem(error: dict[str, Any]) -> str:
     where: Iterable[Any] = error.get("loc") or ()
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
     message = str(error.get("msg") or "is not valid").removeprefix("Value error, ")
+    if "recipients" in path and error.get("type") == "string_pattern_mismatch":
+        message = "is no public key of age (age1...) or SSH; `age-keygen -y KEYFILE` prints that of a private key"
     return f"spec{path}: {message}"

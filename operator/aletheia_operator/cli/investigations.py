@@ -14,11 +14,14 @@ import click
 
 from aletheia_operator.api.paths import API, INVESTIGATIONS
 from aletheia_operator.api.paths import investigation as path_of
+from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.cli.cluster import ApiError, Cluster
-from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.names import investigation_names
+from aletheia_operator.cli.errors import ExitCode, Refused, with_remedy
+from aletheia_operator.cli.name_completion import investigation_names
 from aletheia_operator.cli.reference import Reference, parsed
+from aletheia_operator.clients.errors import FORBIDDEN, MISSING
 from aletheia_operator.text.display import for_terminal
+from aletheia_operator.text.timestamps import parse_time
 from aletheia_operator.text.yaml_text import yaml_text
 
 RESOURCE = "investigations.aletheia.dev"
@@ -30,6 +33,9 @@ EXIT_CODES = {
     "TimedOut": ExitCode.TIMEOUT,
 }
 """The exit code for each final phase."""
+EXPIRED = ConditionReason.ARTIFACTS_EXPIRED.value
+UNSEEN_SECONDS = 15
+"""If no operator has seen an Investigation after this time, that is reported."""
 PRINTED = ("json", "yaml", "name")
 INVESTIGATION_HELP = "INVESTIGATION: NAME, NAMESPACE/NAME, or the id of its session, for example INC-7F3A."
 
@@ -73,9 +79,33 @@ class Investigation:
         return self.phase in EXIT_CODES
 
     @property
+    def headline(self) -> str:
+        """What broke; of one that ended without a headline, its first gap; empty else."""
+        if self.status.get("headline"):
+            return str(self.status["headline"])
+        gap = next(iter(self.status.get("gaps") or []), None)
+        if gap is None or not self.ended or self.phase == "Completed":
+            return ""
+        return f"{gap.get('target', '')}: {gap.get('message', '')}"
+
+    @property
     def session_id(self) -> str:
         """The id of its session; empty if it has none yet."""
         return str((self.status.get("session") or {}).get("id") or "")
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it has ended with a session of which the data was not removed."""
+        expired = any(
+            each.get("type") == EXPIRED and each.get("status") == "True" for each in self.status.get("conditions") or []
+        )
+        return self.ended and bool(self.session_id) and not expired
+
+    @property
+    def has_recipients(self) -> bool:
+        """Whether its session is sealed to public keys."""
+        session = (self.resource.get("spec") or {}).get("session") or {}
+        return bool((session.get("encryption") or {}).get("recipients"))
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -84,6 +114,14 @@ class Investigation:
     @property
     def suspended(self) -> bool:
         return bool((self.resource.get("spec") or {}).get("suspend"))
+
+
+def why_not_begun(investigation: Investigation, seconds: float) -> str:
+    """Return why a capture has not begun after so many seconds; '' if an operator works on it, or soon will."""
+    if investigation.suspended:
+        return "suspended: it starts when spec.suspend is false"
+    is_unseen = (investigation.status.get("observedGeneration") or -1) < 0
+    return "no operator has seen it yet: `doctor` says why" if is_unseen and seconds > UNSEEN_SECONDS else ""
 
 
 def investigation_argument() -> click.Argument:
@@ -120,7 +158,7 @@ def find(cluster: Cluster, text: str) -> Investigation:
         try:
             return Investigation(cluster.get(path_of(quote(namespace, safe=""), quote(reference.name, safe=""))))
         except ApiError as e:
-            if e.status != 404 or e.reason != "NotFound" or not e.names_object:
+            if e.status not in MISSING or e.reason != "NotFound" or not e.names_object:
                 raise explained(e, namespace) from e
     return _among(cluster, reference, namespace)
 
@@ -140,18 +178,27 @@ def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigat
         if owner is not None:
             return owner
         ids = [each.session_id for each in everywhere if each.session_id]
-        raise Refused(f"no Investigation has the session {reference.name}{hint(reference.name, ids)}")
+        where = f" in namespace {namespace}" if everywhere is found else ""
+        raise Refused(f"no Investigation{where} has the session {reference.name}{hint(reference.name, ids)}")
+    if not found and (fault := cluster.no_namespace(namespace)):
+        raise Refused(fault)
     near = hint(reference.name, [each.name for each in found])
     raise Refused(f"there is no Investigation {for_terminal(reference.name, 100)} in namespace {namespace}{near}")
 
 
+def reading_commands(cluster: Cluster, investigation: Investigation, *names: str) -> list[str]:
+    """Return the command lines of some commands that read the evidence. Those of a session with recipients need a key."""
+    key = ["--identity", "FILE"] if investigation.has_recipients else []
+    return [cluster.command(name, investigation.reference, *key) for name in names]
+
+
 def explained(error: ApiError, namespace: str | None) -> Refused:
     """Return the error with a remedy, if one is known for this answer of the API server."""
-    if error.status == 404 and not error.names_object:
+    if error.status in MISSING and not error.names_object:
         return Refused("this cluster has no Investigations: install the operator's chart; `doctor` says what is missing")
-    if error.status == 403:
-        where = "in all namespaces; name one with -n" if namespace is None else f"in namespace {namespace}"
-        return Refused(f"{error}. An admin gives the right {where}: see `doctor`")
+    if error.status in FORBIDDEN:
+        where = "in all namespaces (or name one with -n)" if namespace is None else f"in namespace {namespace}"
+        return Refused(with_remedy(str(error), where))
     return error
 
 
@@ -175,17 +222,9 @@ def printed(resource: dict[str, Any], output: str) -> str:
     return yaml_text(resource)
 
 
-def time_of(text: object) -> datetime | None:
-    """Parse a time of the API; None if it is missing or no time."""
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-
-
 def age(text: object, now: datetime | None = None) -> str:
     """Return the time from `text` to `now` (None: the current time) as kubectl prints it; '' if `text` is no time."""
-    moment = time_of(text)
+    moment = parse_time(text)
     return "" if moment is None else duration(((now or datetime.now(UTC)) - moment).total_seconds())
 
 

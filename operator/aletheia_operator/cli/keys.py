@@ -26,10 +26,10 @@ def session_key(manifest: Manifest, options: Options) -> str:
     if options.password_file is not None:
         return open_key(manifest.encryption, password=read_password(options.password_file), identities=())
     if manifest.encryption.locked_by == "recipients":
-        raise Refused(f"{manifest.session_id} is sealed to recipients: name a key with --identity")
+        raise Refused(f"{manifest.session_id} is sealed to recipients: name your private key with --identity FILE")
     if not sys.stdin.isatty():
-        raise Refused(f"{manifest.session_id} is sealed by a password: name a file with --password-file")
-    return open_key(manifest.encryption, password=getpass.getpass("Password: "), identities=())
+        raise Refused(f"{manifest.session_id} is sealed by a password: name a file that has it with --password-file FILE")
+    return open_key(manifest.encryption, password=getpass.getpass(f"Password of {manifest.session_id}: "), identities=())
 
 
 def read_password(path: Path) -> str:

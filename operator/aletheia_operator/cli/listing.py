@@ -5,12 +5,12 @@ from typing import Any
 
 from aletheia_operator.cli.command import folder_command, manifest_of
 from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
-from aletheia_operator.cli.output import print_fields, print_json, print_paragraphs, print_table, readable_time
+from aletheia_operator.cli.output import print_fields, print_json, print_message, print_paragraphs, print_table, readable_time
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.catalog import Entry, sessions
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.retention_record import read_retention_record
-from aletheia_operator.text.sizes import readable_size
+from aletheia_operator.text.sizes import counted, readable_size
 
 MAX_RULES = 5
 
@@ -20,6 +20,9 @@ def list_sessions(options: Options) -> int:
     entries = sorted(sessions(layout), key=_age)
     if options.output == "json":
         print_json([_summary(layout, entry) for entry in entries])
+        return 0
+    if not entries:
+        print_message(f"there are no sessions in {layout.root}")
         return 0
     header = ("SESSION", "NAMESPACE", "INVESTIGATION", "PHASE", "STARTED", "ARTIFACTS", "GAPS", "SIZE", "NOTES")
     print_table(header, [_row(layout, entry) for entry in entries])
@@ -73,7 +76,7 @@ def _redacted(manifest: Manifest) -> str:
         counts.update(artifact.redactions)
     rules = ", ".join(f"{number} {rule}" for rule, number in counts.most_common(MAX_RULES))
     copy = f"; a copy of the session with manifest {record.of_manifest}" if record.of_manifest else ""
-    return f"level {record.level}: {counts.total()} secrets{f' ({rules})' if rules else ''}{copy}"
+    return f"level {record.level}: {counted(counts.total(), 'secret')}{f' ({rules})' if rules else ''}{copy}"
 
 
 def _age(entry: Entry) -> tuple[float, str]:

@@ -6,7 +6,7 @@ import click
 
 from aletheia_operator.cli.errors import ExitCode
 from aletheia_operator.cli.options import Options
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.views import (
     bounds,
     captured,
@@ -27,6 +27,7 @@ from aletheia_operator.text.encoding import dumps
 
 LEVELS = [level.lower() for level in LEVEL_CODES if level]
 MAX_CONTEXT = 1000
+NO_ERRORS = "no errors in the logs that were captured"
 EXAMPLES = """\b
 logs payments-500s --level error --context 3
 logs payments-500s --pod ledger --previous --tail 50
@@ -62,7 +63,7 @@ def _show(options: Options, session: CapturedSession, query: LogQuery, groups: I
             view = LogView(page, times_of(session, page), query.pattern, prefix, query.context > 0 and query.has_hits)
             number = write_lines(file, view.lines(groups, len(selected(session, query.pods))))
     if not number:
-        say("no line matches; `errors` and `timeline` show what there is")
+        print_message("no line matches; `errors` and `timeline` show what there is")
     return ExitCode.OK
 
 
@@ -100,7 +101,8 @@ def errors(options: Options) -> int:
         found = counted_errors(session, query) if is_limited else all_errors(session)
         if options.output == "json":
             return write_json(dumps(dict(error)) + b"\n" for error in found)
-        return show_blocks(session, lambda page, times: error_blocks(found, times))
+        empty = "no error matches these options: without them, all errors are counted" if is_limited else NO_ERRORS
+        return show_blocks(session, lambda page, times: error_blocks(found, times), empty)
 
 
 def _pod_options() -> list[click.Parameter]:

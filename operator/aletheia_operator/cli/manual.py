@@ -20,7 +20,7 @@ your rights, and take its options `-n` (`--namespace`), `--context`, `--kubeconf
 it. A session is named by the `NAME` of its Investigation, by `NAMESPACE/NAME`, or by its id, for example `INC-7F3A`. The
 other commands read sessions of a folder: `--root`, or `$ALETHEIA_ROOT`.
 
-`$NO_COLOR` switches colours off. Long output goes through `$PAGER` (default: `less`); `PAGER=cat` prints it.
+`$NO_COLOR` switches colours and bold text off. Long output goes through `$PAGER` (default: `less`); `PAGER=cat` prints it.
 
 Exit codes: 0 done, 1 error, 2 wrong arguments; of `start --wait` and `wait`: 3 Failed or Cancelled, 4 PartiallyCompleted,
 5 TimedOut.

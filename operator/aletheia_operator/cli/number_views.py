@@ -6,6 +6,7 @@ import click
 
 from aletheia_operator.cli.errors import ExitCode
 from aletheia_operator.cli.options import Options
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.views import (
     bounds,
     captured,
@@ -15,6 +16,7 @@ from aletheia_operator.cli.views import (
     show_entries,
     time_options,
     view_command,
+    why_empty,
     write_json,
     write_lines,
 )
@@ -32,13 +34,16 @@ def metrics(options: Options) -> int:
             return show_entries(session, "metrics")
         if options.output == "csv":
             with opened_page() as (_, file):
-                write_lines(file, (line.removesuffix("\n") for line in csv_lines(session, since, until)))
+                number = write_lines(file, (line.removesuffix("\n") for line in csv_lines(session, since, until)))
+            if number == 1:
+                print_message(why_empty(session, "metrics", "sample", since, until))
             return ExitCode.OK
         found = queries(session, since, until)
+        empty = "no range query: -o json shows instant queries and exemplars"
         if options.output == "samples":
-            return show_blocks(session, lambda page, times: sample_blocks(found, times))
+            return show_blocks(session, lambda page, times: sample_blocks(found, times), empty)
         window, is_wide = session.manifest.window, options.output == "wide"
-        return show_blocks(session, lambda page, times: chart_blocks(found, window, page, times, is_wide=is_wide))
+        return show_blocks(session, lambda page, times: chart_blocks(found, window, page, times, is_wide=is_wide), empty)
 
 
 def traces(options: Options) -> int:
@@ -53,10 +58,11 @@ def traces(options: Options) -> int:
             raise unknown("trace", options.trace, _ids(session))
         if options.output == "json":
             return write_json(dumps(trace) + b"\n" for _, _, trace in found)
+        empty = why_empty(session, "traces", "trace", _is_limited(options))
         if options.output == "list":
-            return show_blocks(session, lambda page, times: list_blocks(found, times))
+            return show_blocks(session, lambda page, times: list_blocks(found, times), empty)
         shown = waterfalls(found)
-        return show_blocks(session, lambda page, times: waterfall_blocks(shown, page))
+        return show_blocks(session, lambda page, times: waterfall_blocks(shown, page), empty)
 
 
 def _is_limited(options: Options) -> bool:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import SESSION_HELP, Options, reading_options, report_options
+from aletheia_operator.cli.options import SESSION_HELP, Options, reading_options, report_options, require_file_for_html
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.reader import SessionReader
 from aletheia_operator.cli.reference import open_session
 from aletheia_operator.session.files import replace
@@ -39,7 +39,7 @@ def open_report(options: Options) -> int:
     path = _private_file(session_id)
     replace(path, HARMLESS + content, 0o600)
     if options.browser and _has_display() and webbrowser.open(path.as_uri()):
-        say(f"the report of {session_id} is open in the browser; the file is {path}")
+        print_message(f"the report of {session_id} is open in the browser; the file is {path}")
     else:
         print(path)
     return ExitCode.OK
@@ -47,6 +47,7 @@ def open_report(options: Options) -> int:
 
 def report(options: Options) -> int:
     """Write the report to standard output or into a file."""
+    require_file_for_html(options)
     with open_session(options) as reader:
         content = html(reader) if options.format == "html" else markdown(reader)
         session_id = reader.session_id
@@ -87,6 +88,7 @@ def _source(reader: SessionReader) -> "Source":
 
     if not reader.manifest.finished:
         raise Refused(f"{reader.session_id} has no report: its capture has not ended")
+    reader.unlock()  # a report leaves out what it cannot read: it would be empty with a wrong key
     return Source(reader.manifest, reader, seconds=dict.fromkeys(SECONDS, READ_SECONDS))
 
 

@@ -4,6 +4,7 @@ The cluster options are kubectl's. They may stand before or after the command.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from aletheia_operator.cli.errors import Refused
 from aletheia_operator.text.display import one_line
 
 MAX_REASON = 1000  # characters
@@ -58,10 +60,20 @@ def command(name: str, run: Run, about: str, *parameters: click.Parameter, notes
     return click.Command(name, params=list(parameters), callback=call, help=text, short_help=about)
 
 
+def _as_kubectl(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """Read `-n=shop` as kubectl does. Click takes the `=` for a part of the value."""
+    return text and text.removeprefix("=")
+
+
 def cluster_options() -> list[click.Parameter]:
     """Return kubectl's options for cluster, namespace and user."""
     return [
-        click.Option(["-n", "--namespace"], metavar="NAMESPACE", help="Namespace; default: that of kubectl's context."),
+        click.Option(
+            ["-n", "--namespace"],
+            metavar="NAMESPACE",
+            callback=_as_kubectl,
+            help="Namespace; default: that of kubectl's context.",
+        ),
         click.Option(["--context"], metavar="NAME", help="kubectl's --context."),
         click.Option(["--kubeconfig"], metavar="FILE", help="kubectl's --kubeconfig."),
         click.Option(["--as", "as_user"], metavar="USER", help="kubectl's --as: act as this user or service account."),
@@ -111,7 +123,7 @@ def key_options() -> list[click.Parameter]:
 
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-    from aletheia_operator.cli.names import investigation_names
+    from aletheia_operator.cli.name_completion import investigation_names
 
     return investigation_names(context, parameter, incomplete)
 
@@ -127,6 +139,12 @@ def report_options() -> list[click.Parameter]:
         click.Option(["--format"], type=click.Choice(("html", "markdown")), default="html", help=about),
         click.Option(["-f", "--file"], type=FILE, metavar="FILE", help="Where to write it; default: standard output."),
     ]
+
+
+def require_file_for_html(options: Options) -> None:
+    """Raise Refused if HTML would be written to a terminal."""
+    if options.format == "html" and options.file is None and sys.stdout.isatty():
+        raise Refused("HTML is not for a terminal: write it with -f FILE, see it with `open`, or print --format markdown")
 
 
 def reading_options() -> list[click.Parameter]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aletheia_operator.cli.errors import Refused
+from aletheia_operator.cli.kubectl import LOG_LINE
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import MAX_MANIFEST_BYTES, Unreadable, parse_manifest
 
@@ -122,5 +123,6 @@ def session_of(pod: OperatorPod, name: str) -> PodSession:
 def _error_line(errors: bytes) -> str:
     """Return the line of kubectl's stderr with the error."""
     lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
-    wrong = [line for line in lines if line.lower().startswith("error")] or lines[:1] or ["kubectl exec failed"]
+    own = [line for line in lines if not LOG_LINE.match(line)] or lines
+    wrong = [line for line in own if line.lower().startswith("error")] or own[:1] or ["kubectl exec failed"]
     return wrong[0].removeprefix("error: ")

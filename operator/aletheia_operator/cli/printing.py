@@ -1,4 +1,4 @@
-"""Prints for people: colours if the terminal has them ($NO_COLOR switches them off), and long output through a pager.
+"""Prints for people: with styles on a terminal, plain with $NO_COLOR or TERM=dumb; long output through a pager.
 
 Pass text from a cluster through `inert` first: rich does not escape terminal control sequences.
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Any, Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -28,47 +28,44 @@ def inert(text: str, style: str = "", limit: int | None = None) -> Text:
     return Text(for_terminal(text, limit), style=style, no_wrap=limit is not None)
 
 
+class _Console(Console):
+    """A console that raises BrokenPipeError if nobody reads its output any more. Rich ends the process with an error."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(file: IO[str] | None = None) -> Console:
     """Return a console that interprets no markup. `file` None: standard output."""
     target = sys.stdout if file is None else file
     is_terminal = target.isatty()
-    return Console(
-        file=target,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        soft_wrap=not is_terminal,
-        width=None if is_terminal else WIDE,
-        no_color=bool(os.environ.get("NO_COLOR")) or None,
-    )
+    return _made(target, width=None if is_terminal else WIDE, soft_wrap=not is_terminal)
+
+
+def _made(file: IO[str], **more: Any) -> Console:
+    """Return a console. With $NO_COLOR it writes no styles at all: rich alone would keep bold and underlined text."""
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return _Console(file=file, markup=False, emoji=False, highlight=False, color_system=colours, **more)
 
 
 @contextmanager
 def paged() -> Iterator[Console]:
     """Yield a console. On a terminal it prints through $PAGER, or `less` if that is not set; an empty $PAGER means no pager.
 
-    Lines reach the pager as they are printed. If the user quits the pager, the command ends without an error.
+    Lines reach the pager as they are printed. Raises BrokenPipeError if the user quits the pager.
     """
     command = _pager() if sys.stdout.isatty() and sys.stdin.isatty() else []
     if not command:
         yield console()
         return
     columns = shutil.get_terminal_size().columns
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env={**LESS, **os.environ})  # noqa: S603 - the user's own
+    process = subprocess.Popen(  # noqa: S603 - the user's own
+        command, stdin=subprocess.PIPE, text=True, errors="backslashreplace", env={**LESS, **os.environ}
+    )
     assert process.stdin is not None
     try:
-        yield Console(
-            file=process.stdin,
-            markup=False,
-            emoji=False,
-            highlight=False,
-            force_terminal=True,
-            width=columns,
-            no_color=bool(os.environ.get("NO_COLOR")) or None,
-        )
+        yield _made(process.stdin, width=columns, force_terminal=True)
         process.stdin.close()
-    except BrokenPipeError:
-        pass
     finally:
         with suppress(BrokenPipeError):
             process.stdin.close()

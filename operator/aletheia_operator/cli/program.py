@@ -43,13 +43,13 @@ SESSION_COMMANDS = {
     "list": Entry("listing", "list_command", "list the sessions, the newest last"),
     "show": Entry("listing", "show_command", "show what a session holds"),
     "report": Entry("report", "command", "make the report of a session: what broke, how that is known, and what is missing"),
-    "cat": Entry("catting", "command", "write one file of a session to standard output, unchanged"),
+    "cat": Entry("cat", "command", "write one file of a session to standard output, unchanged"),
     "verify": Entry("verifying", "command", "compare sessions with their manifests: every file, and its SHA-256"),
     "fetch": Entry(
         "fetching", "command", "download a session from a cluster with your own rights; resumes an interrupted download"
     ),
-    "export": Entry("moving", "export_command", "write a session as one archive"),
-    "import": Entry("moving", "import_command", "restore a session from an archive or a folder, completely or not at all"),
+    "export": Entry("archives", "export_command", "write a session as one archive"),
+    "import": Entry("archives", "import_command", "restore a session from an archive or a folder, completely or not at all"),
     "delete": Entry("retaining", "delete_command", "delete a session and its evidence"),
     "hold": Entry("retaining", "hold_command", "keep a session's data from expiry, caps and deletion until it is released"),
     "release": Entry(
@@ -61,7 +61,7 @@ SESSION_COMMANDS = {
         "seal a session with another password or to other recipients; its files stay as they are",
     ),
     "decrypt": Entry("sealing", "decrypt_command", "write a sealed session as plain files into a new folder"),
-    "redact": Entry("redacting", "command", "make a copy of a session with fewer secrets"),
+    "redact": Entry("redact_session", "command", "make a copy of a session with fewer secrets"),
 }
 
 EVIDENCE_COMMANDS = {
@@ -119,7 +119,7 @@ COMMANDS = {
     "doctor": Entry("doctor", "command", "say what would fail here, and the command that fixes it", SET_UP),
     "completion": Entry("completing", "command", "print the script that completes commands and names in your shell", SET_UP),
     "redact": Entry(
-        "redact", "command", "take secrets out of standard input, line for line; a summary goes to standard error", SET_UP
+        "redact_text", "command", "take secrets out of standard input, line for line; a summary goes to standard error", SET_UP
     ),
 }
 
@@ -161,7 +161,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-def called() -> str:
+def program_name() -> str:
     """Return the words with which the user called the program, for example `kubectl investigation`."""
     name = Path(sys.argv[0]).name
     return next((words for file, words in PLUGINS.items() if name.startswith(file)), "aletheia")

@@ -5,6 +5,7 @@ artifacts API   StreamedFiles over `downloading.Remote`
 kubectl exec    StreamedFiles over `pod.PodSession`
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -21,6 +22,7 @@ from aletheia_operator.session.files import open_below
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.unseal import plain_path
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 BUFFER_BYTES = 256 * 1024
 
 Blocks = Callable[[Artifact, int], Iterator[bytes]]
@@ -95,10 +97,13 @@ class SessionReader:
         file = self.raw.open(artifact)
         return file if self.key is None or plain_path(artifact) == artifact.path else self._opened(file, artifact)
 
-    def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
-        assert self.key is not None
-        if not self._keys:
+    def unlock(self) -> None:
+        """Read the key of a sealed session, once. Raises Refused, AgeError: it has no key, or a wrong one."""
+        if self.key is not None and not self._keys:
             self._keys.append(self.key())
+
+    def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
+        self.unlock()
         with file:
             return decrypted(lambda write: age.decrypt(file, write, age.parse_identities(self._keys[0])))
 
@@ -109,6 +114,13 @@ def decrypted(decrypt: Callable[[age.Write], None]) -> BinaryIO:
     try:
         decrypt(plain.write)
         plain.seek(0)
+    except OSError as e:
+        plain.close()
+        if e.errno in NO_ROOM:
+            raise Refused(
+                f"{tempfile.gettempdir()}: {e.strerror}: set TMPDIR to a folder with room for the decrypted file"
+            ) from e
+        raise
     except BaseException:
         plain.close()
         raise

@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from aletheia_operator.api.paths import API, ARTIFACTS_ROOT, INVESTIGATIONS
 from aletheia_operator.api.paths import investigation as investigation_path
-from aletheia_operator.cli.cluster import ApiError, Cluster, connected
+from aletheia_operator.cli.cluster import NAME, ApiError, Cluster, connected
 from aletheia_operator.cli.command import session_id
 from aletheia_operator.cli.downloading import NoApi, NoSession, Remote
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
 from aletheia_operator.cli.options import Options
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.pod import PodSession, operator_pod, session_of
 from aletheia_operator.cli.reader import FolderFiles, RawFiles, SessionReader, StreamedFiles
 from aletheia_operator.session import Manifest, SessionLayout
@@ -46,7 +46,7 @@ class Reference:
 def parsed(text: str) -> Reference:
     """Parse `NAME`, `NAMESPACE/NAME` or a session id in upper or lower case. Raises Refused."""
     namespace, _, name = text.rpartition("/")
-    if not name or "/" in namespace:
+    if not NAME.fullmatch(name) or (namespace and not NAME.fullmatch(namespace)):
         raise Refused(f"{text[:100]!r} names no session: write its id, NAME or NAMESPACE/NAME")
     upper = name.upper()
     return Reference(namespace, upper if is_session_id(upper) else name)
@@ -116,7 +116,7 @@ def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSe
         found = session_of(pod, reference.name if reference.is_id else f"{namespace}/{reference.name}")
     except Refused as e:
         raise Refused(f"{why}; and not by kubectl exec either: {e}") from e
-    say(f"{why}. Reading by kubectl exec in {pod.namespace}/{pod.name}")
+    print_message(f"{why}. Reading by kubectl exec in {pod.namespace}/{pod.name}")
     return found
 
 
@@ -149,4 +149,6 @@ def _missing(cluster: Cluster, namespace: str, name: str) -> str:
             names += [str(found["metadata"]["name"]) for found in cluster.items(path)]
         except ApiError:
             continue
+    if not names and (fault := cluster.no_namespace(namespace)):
+        return fault
     return f"there is no session {name[:100]} in namespace {namespace}{hint(name, names)}"

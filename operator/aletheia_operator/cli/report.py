@@ -10,7 +10,14 @@ from typing import BinaryIO
 from aletheia_operator.cli.command import folder_command, manifest_of, report
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
-from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, report_options, session_argument
+from aletheia_operator.cli.options import (
+    SESSION_HELP,
+    Options,
+    key_options,
+    report_options,
+    require_file_for_html,
+    session_argument,
+)
 from aletheia_operator.cli.reader import decrypted
 from aletheia_operator.session import Artifact, Manifest, SessionLayout
 from aletheia_operator.session.files import replace
@@ -21,6 +28,7 @@ def run(options: Options) -> int:
     """Make the report from the session's files. A sealed session is opened with its key."""
     from aletheia_operator.report import PlainFiles, Source, html_report, markdown_report
 
+    require_file_for_html(options)
     if options.file is None and options.output == "json":
         raise Refused("name a file with -f for -o json")
     manifest = manifest_of(options)

@@ -6,7 +6,7 @@ import click
 
 from aletheia_operator.cli.command import folder_command, report, session_id
 from aletheia_operator.cli.errors import Refused
-from aletheia_operator.cli.investigation import legal_hold_in_cluster
+from aletheia_operator.cli.legal_hold import legal_hold_in_cluster
 from aletheia_operator.cli.options import SESSION_HELP, Options, reason_option, session_argument
 from aletheia_operator.cli.output import confirmed
 from aletheia_operator.session import SessionLayout
@@ -71,9 +71,9 @@ def _require_no_hold(options: Options, layout: SessionLayout, id: str) -> None:
             f" `aletheia session release {id}` lifts it"
         )
     annotation = record.legal_hold
-    if not options.unasked:
+    if not options.skip_hold_check:
         with suppress(Unreadable):  # the Investigation is not known
-            annotation = legal_hold_in_cluster(read_manifest(layout, id).investigation) or annotation
+            annotation = legal_hold_in_cluster(read_manifest(layout, id).investigation, record.adopted_by) or annotation
     if annotation is not None:
         raise Refused(f"{id} is under legal hold ({annotation}): {_annotation_remedy(layout, id)}")
 
@@ -93,7 +93,9 @@ delete_command = folder_command(
     session_argument(),
     click.Option(["--yes"], is_flag=True, help="Delete without asking."),
     click.Option(
-        ["--unasked"], is_flag=True, help="In the operator's pod: delete even if the API server cannot be asked for a hold."
+        ["--skip-hold-check"],
+        is_flag=True,
+        help="In the operator's pod: delete even if the API server cannot be asked for a hold.",
     ),
     notes=SESSION_HELP,
 )

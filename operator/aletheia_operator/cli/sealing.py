@@ -9,6 +9,7 @@ from aletheia_operator.cli.options import FILE, SESSION_HELP, Exclusive, Options
 from aletheia_operator.session import SessionLayout, age
 from aletheia_operator.session.seal import reseal
 from aletheia_operator.session.unseal import decrypt_session, replace_encryption
+from aletheia_operator.text.sizes import counted
 
 
 def reseal_one(options: Options) -> int:
@@ -31,7 +32,7 @@ def decrypt(options: Options) -> int:
     if options.to.exists():
         raise Refused(f"{options.to} exists: name a folder that does not")
     decrypt_session(SessionLayout(options.root).session(manifest.session_id), manifest, key, options.to)
-    message = f"{len(manifest.artifacts)} artifacts of {manifest.session_id} decrypted to {options.to}"
+    message = f"{counted(len(manifest.artifacts), 'artifact')} of {manifest.session_id} decrypted to {options.to}"
     return report(options, message, {"session": manifest.session_id, "path": str(options.to)})
 
 

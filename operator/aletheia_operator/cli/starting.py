@@ -15,8 +15,8 @@ from aletheia_operator.cli.investigation_manifest import LOOKBACK, checked, inve
 from aletheia_operator.cli.investigations import PRINTED, Investigation, explained, printed
 from aletheia_operator.cli.options import Options, cluster_options
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.output import say
-from aletheia_operator.cli.program import called
+from aletheia_operator.cli.output import print_message
+from aletheia_operator.clients.errors import MISSING
 
 NOTES = """TARGET: pods, as kubectl names them: deploy/payments, sts/db, ds/agent, job/backup, cronjob/backup, pod/web-0,
 or only the name of a pod. Logs (also of the previous containers), events and objects of the targets are captured, unless
@@ -48,7 +48,7 @@ def start(options: Options) -> int:
             return ExitCode.OK
         if options.wait:
             return follow(cluster, created, options.wait_timeout)
-        say(f"follow it: {called()} wait {created.reference}")
+        print_message(f"follow it: {cluster.command('wait', created.reference)}")
     return ExitCode.OK
 
 
@@ -62,6 +62,8 @@ def _created(cluster: Cluster, resource: dict[str, Any], dry_run: bool) -> Inves
         if e.reason == "AlreadyExists":
             name = resource["metadata"]["name"]
             raise Refused(f"there is an Investigation {namespace}/{name} already: choose another --name") from e
+        if e.status in MISSING and e.names_object:
+            raise Refused(cluster.no_namespace(namespace) or str(e)) from e
         raise explained(e, namespace) from e
 
 
@@ -97,7 +99,11 @@ command = option_command(
     _many("--query", "TYPE=QUERY", 'A query for another type of DataSource, for example loki={app="payments"}'),
     click.Option(["--name"], metavar="NAME", help="Name of the Investigation; default: made of the first target and the time."),
     click.Option(["--service-account"], metavar="NAME", help="ServiceAccount that the reads are made as."),
-    click.Option(["--password-secret"], metavar="NAME", help="Encrypt the session by the password in this Secret."),
+    click.Option(
+        ["--password-secret"],
+        metavar="NAME",
+        help="Encrypt the session by the password in this Secret, which --service-account (or the chart's default) may get.",
+    ),
     _many("--recipient", "KEY", "Encrypt the session to this age or SSH public key"),
     click.Option(["--redaction"], type=click.Choice(["off", "secrets", "strict"]), help="What is removed from the data."),
     _flag("--keep", "Keep the session when the Investigation is deleted."),

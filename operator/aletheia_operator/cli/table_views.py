@@ -17,6 +17,7 @@ from aletheia_operator.cli.views import (
     show_entries,
     time_options,
     view_command,
+    why_empty,
     write_json,
 )
 from aletheia_operator.show.bounds import is_within
@@ -43,7 +44,8 @@ def timeline(options: Options) -> int:
         ]
         if options.output == "json":
             return write_json(dumps(entry) + b"\n" for entry in found)
-        return show_blocks(session, lambda page, times: timeline_blocks(found, times))
+        empty = why_empty(session, "timeline", "moment", options.about, options.grep, since, until)
+        return show_blocks(session, lambda page, times: timeline_blocks(found, times), empty)
 
 
 def _lasts_into(entry: dict[str, object], since: str | None, until: str | None) -> bool:
@@ -58,22 +60,25 @@ def findings(options: Options) -> int:
 
     with captured(options) as session:
         artifacts = session.artifacts("findings")
-        found = [entry for artifact in artifacts for _, entry in session.entries(artifact)]
+        found = [(number + 1, entry) for artifact in artifacts for number, entry in session.entries(artifact)]
+        empty = session.manifest.headline or "nothing was found"
         if options.severity:
             kept = SEVERITIES[: SEVERITIES.index(options.severity) + 1]
-            found = [finding for finding in found if finding.get("severity") in kept]
+            if number := len(found):
+                empty = f"no finding is at least {options.severity}: {number} less severe, shown without --severity"
+            found = [(number, finding) for number, finding in found if finding.get("severity") in kept]
         if options.output == "json":
-            return write_json(dumps(finding) + b"\n" for finding in found)
+            return write_json(dumps(finding) + b"\n" for _, finding in found)
         is_wide = options.output == "wide"
-        shown = [finding for finding in found if is_wide or finding.get("severity") != "info"]
+        shown = [finding for _, finding in found if is_wide or finding.get("severity") != "info"]
         source = Source(session.manifest, session.files)
         quotes = source.quotes((link, 0) for link in links_of(shown))
         session.notes += [f"{path} was not read for quotes" for path in sorted(source.left_out)]
-        return show_blocks(session, lambda page, times: finding_blocks(session.manifest, found, quotes, times, is_wide=is_wide))
+        return show_blocks(session, lambda page, times: finding_blocks(found, quotes, times, is_wide=is_wide), empty)
 
 
 def events(options: Options) -> int:
-    from aletheia_operator.show.events import event_blocks, merged, place_of, words_of
+    from aletheia_operator.show.events import event_blocks, merged, message_of, place_of
     from aletheia_operator.show.timeline import about, matches
 
     with captured(options) as session:
@@ -88,11 +93,12 @@ def events(options: Options) -> int:
             for entry in merged((entry for _, entry in session.entries(artifact)) for artifact in artifacts)
             if not wanted or str(entry.get("type")).lower() in wanted
             if is_within(str(entry.get("last") or ""), since, None) and is_within(str(entry.get("first") or ""), None, until)
-            if is_about(place_of(entry)) and matches(pattern, entry.get("reason"), words_of(entry))
+            if is_about(place_of(entry)) and matches(pattern, entry.get("reason"), message_of(entry))
         )
         if options.output == "json":
             return write_json(dumps(entry) + b"\n" for entry in found)
-        return show_blocks(session, lambda page, times: event_blocks(found, times))
+        empty = why_empty(session, "events", "event", options.about, options.grep, wanted, since, until)
+        return show_blocks(session, lambda page, times: event_blocks(found, times), empty)
 
 
 def objects(options: Options) -> int:
@@ -109,7 +115,7 @@ def objects(options: Options) -> int:
             for _, _, entry in found:
                 sys.stdout.write(as_yaml(entry) if output == "yaml" else f"{_inert(place_of(entry))}\n")
             return ExitCode.OK
-        return show_blocks(session, lambda page, times: object_blocks(found))
+        return show_blocks(session, lambda page, times: object_blocks(found), why_empty(session, "objects", "object"))
 
 
 def _objects(session: CapturedSession, options: Options) -> Iterator[Numbered]:

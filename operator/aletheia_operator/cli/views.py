@@ -1,7 +1,6 @@
 """Shared parts of the commands that show evidence: their options, the session, and where the lines go."""
 
 import codecs
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,8 +10,8 @@ from typing import IO, Any
 import click
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import Options, Run, command, reading_options
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.options import SESSION_HELP, Options, Run, command, reading_options
+from aletheia_operator.cli.output import print_message, quietly
 from aletheia_operator.cli.printing import paged
 from aletheia_operator.cli.reference import open_session
 from aletheia_operator.show.bounds import bound
@@ -30,24 +29,22 @@ _UNUSUAL = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command that shows evidence of one session."""
-    return command(name, quietly(run), about, *reading_options(), *parameters, notes=notes)
+    notes = f"{SESSION_HELP}\n\n{notes}" if notes else SESSION_HELP
+    return command(name, with_view_errors(run), about, *reading_options(), *parameters, notes=notes)
 
 
-def quietly(run: Run) -> Run:
-    """Wrap a command: it ends without an error if the reader of its output has ended, for example `head`."""
+def with_view_errors(run: Run) -> Run:
+    """Wrap a command: evidence that cannot be shown is an error with a message."""
 
     def running(options: Options) -> int:
         try:
             return run(options)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter reports it at exit
-            return ExitCode.OK
         except NotShown as e:
             raise Refused(str(e)) from e
         except _UNUSUAL as e:  # an imported session may have any form
             raise Refused(f"the evidence has a form that is not known ({e}): `-o json` shows it as it is") from e
 
-    return running
+    return quietly(running)
 
 
 def output_option(*choices: str) -> click.Option:
@@ -79,7 +76,7 @@ def captured(options: Options, name: str | None = None) -> Iterator[CapturedSess
         session = CapturedSession(reader.manifest, reader)
         yield session
         for note in session.notes:
-            say(f"note: {note}")
+            print_message(f"note: {note}")
 
 
 def bounds(options: Options, session: CapturedSession) -> tuple[str | None, str | None]:
@@ -99,7 +96,7 @@ def opened_page() -> Iterator[tuple[Page, IO[str]]]:
     """Open the output for people: a pager on a terminal. Yields its width and colours, and the file to write to."""
     with paged() as console:
         is_terminal = console.is_terminal
-        has_colours = is_terminal and console.color_system is not None and not console.no_color
+        has_colours = is_terminal and console.color_system is not None
         yield Page(console.width if is_terminal else None, has_colours), console.file
 
 
@@ -107,12 +104,21 @@ def times_of(session: CapturedSession, page: Page) -> Times:
     return Times.of(session.manifest.window, whole=page.width is None)
 
 
-def show_blocks(session: CapturedSession, blocks: Any) -> int:
-    """Show the blocks that `blocks(page, times)` returns."""
+def show_blocks(session: CapturedSession, blocks: Any, if_empty: str) -> int:
+    """Show the blocks that `blocks(page, times)` returns. `if_empty`: the sentence to print if there are none."""
     with opened_page() as (page, file):
         write_lines(file, page.lines(_titled(session, page)))
-        write_lines(file, page.lines(blocks(page, times_of(session, page))))
+        number = write_lines(file, page.lines(blocks(page, times_of(session, page))))
+    if not number:
+        print_message(if_empty)
     return ExitCode.OK
+
+
+def why_empty(session: CapturedSession, category: str, noun: str, *limits: Any) -> str:
+    """Return the sentence for a view without content. `limits`: the values of the options that leave entries out."""
+    if any(limits):
+        return f"no {noun} matches these options: without them, all {category} are shown"
+    return f"no {noun}: {session.why_empty(category)}"
 
 
 def _titled(session: CapturedSession, page: Page) -> Iterator[Block]:

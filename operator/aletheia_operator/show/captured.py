@@ -45,7 +45,7 @@ class CapturedSession:
         if not self.manifest.finished:
             raise NotShown(f"the capture of {self.manifest.session_id} has not ended: wait for it, then try again")
         if not found:
-            raise NotShown(f"{self.manifest.session_id} has no {category}: {self._why_not(category)}")
+            raise NotShown(f"{self.manifest.session_id} has no {category}: {self._why_missing(category)}")
         return found
 
     def has(self, category: str) -> bool:
@@ -100,14 +100,19 @@ class CapturedSession:
             why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
             raise NotShown(f"{artifact.path} cannot be read: {why}") from e
 
-    def _why_not(self, category: str) -> str:
-        """Return why a category has no artifact: what is missing, or that it was not requested."""
+    def why_empty(self, category: str) -> str:
+        """Return why the artifacts of a category have no entries: the first gap, or that nothing was found."""
+        return self._first_gap(category) or "there was none in the window"
+
+    def _why_missing(self, category: str) -> str:
+        """Return why a category has no artifact: the first gap, or that it was not requested."""
+        return self._first_gap(category) or "its Investigation did not ask for them, or nothing was found"
+
+    def _first_gap(self, category: str) -> str:
         types = [source.name for source in SOURCE_TYPES if source.writes == category]
         own = _OF_KUBERNETES.get(category)
-        gaps = [gap for gap in self.manifest.gaps if gap.fetcher == own or gap.fetcher.lower() in types]
-        if gaps:
-            return f"{gaps[0].reason} {gaps[0].target}: {gaps[0].message}"
-        return "its Investigation did not ask for them, or nothing was found"
+        gaps = (gap for gap in self.manifest.gaps if gap.fetcher == own or gap.fetcher.lower() in types)
+        return next((f"{gap.reason} {gap.target}: {gap.message}" for gap in gaps), "")
 
 
 def _read_to_end(file: BinaryIO) -> None:

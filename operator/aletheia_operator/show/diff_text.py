@@ -6,6 +6,7 @@ from typing import Any
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.show.diff import Difference
 from aletheia_operator.show.layout import Block, Column, Paragraph, Span, Table, text
+from aletheia_operator.text.timestamps import to_the_second
 
 MAX_SAME = 10
 
@@ -25,7 +26,8 @@ def diff_blocks(found: Difference, before: Manifest | None, after: Manifest) -> 
 
 def _headline(name: str, manifest: Manifest) -> Iterator[Block]:
     owner = manifest.investigation
-    about = f"{manifest.session_id} {owner.namespace}/{owner.name}, {manifest.window[0]} to {manifest.window[1]}"
+    window = " to ".join(map(to_the_second, manifest.window))
+    about = f"{manifest.session_id} {owner.namespace}/{owner.name}, {window}"
     yield text(f"{name}: {about}", "dim", hanging=2)
     yield Paragraph((Span("  "), Span(manifest.headline or "no headline", "head")), hanging=2)
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import orjson
 
+from aletheia_operator.findings.entry_text import text_of
 from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.templates import BUCKETS
 from aletheia_operator.findings.top_errors import MOST, top_errors
-from aletheia_operator.findings.words import words_of
 from aletheia_operator.show.captured import CapturedSession
-from aletheia_operator.show.layout import Block, Column, Span, Table, text
+from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.show.log_lines import LogLine, LogQuery, log_lines
 from aletheia_operator.show.times import Times
+from aletheia_operator.text.sizes import counted
 
 MAX_COUNTED = 1000
 SERIOUS = ("ERROR", "FATAL")
@@ -47,7 +48,7 @@ def counted_errors(session: CapturedSession, query: LogQuery) -> Errors:
 
 
 def _count(facts: LogFacts, line: LogLine, start: datetime, seconds: float) -> None:
-    words = words_of(orjson.loads(line.raw))
+    words = text_of(orjson.loads(line.raw))
     bucket = 0
     if line.stamp:
         late = (datetime.fromisoformat(line.stamp[:19]).replace(tzinfo=UTC) - start).total_seconds()
@@ -58,9 +59,6 @@ def _count(facts: LogFacts, line: LogLine, start: datetime, seconds: float) -> N
 
 def error_blocks(errors: Errors, times: Times) -> Iterator[Block]:
     """Yield the templates as a table, the most frequent first."""
-    if not errors:
-        yield text("no errors in the logs that were captured", "good")
-        return
     columns = (
         Column("COUNT", right=True),
         Column("LEVEL"),
@@ -77,7 +75,7 @@ def _rows(errors: Iterable[Mapping[str, Any]], times: Times) -> Iterator[Sequenc
         level = str(error.get("level") or "")
         pods = error.get("pod_names") or []
         number = error.get("pods")
-        pod = str(pods[0]) if len(pods) == 1 else f"{number} pods"
+        pod = str(pods[0]) if len(pods) == 1 else counted(int(number or 0), "pod")
         template = str(error.get("template") or "")
         yield (
             Span(str(error.get("count"))),

@@ -9,7 +9,7 @@ from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.show.times import Times
 from aletheia_operator.text.display import one_line
 
-MAX_WORDS = 1000
+MAX_TEXT = 1000
 
 Entry = Mapping[str, Any]
 
@@ -20,11 +20,11 @@ def place_of(entry: Entry) -> str:
     return object_text(involved) if isinstance(involved, Mapping) else ""
 
 
-def words_of(entry: Entry) -> str:
+def message_of(entry: Entry) -> str:
     """Return the message of an event; the fields of an entry that is no event of Kubernetes."""
     if "reason" in entry or "message" in entry:
         return str(entry.get("message") or "")
-    return one_line(", ".join(f"{key}={value}" for key, value in entry.items()), MAX_WORDS)
+    return one_line(", ".join(f"{key}={value}" for key, value in entry.items()), MAX_TEXT)
 
 
 def event_blocks(entries: Iterable[Entry], times: Times) -> Iterator[Block]:
@@ -40,7 +40,7 @@ def _row(entry: Entry, times: Times) -> Sequence[Span]:
         Span(kind, "warn" if kind == "Warning" else "dim"),
         Span(str(entry.get("reason") or "")),
         Span(place_of(entry)),
-        Span(words_of(entry) + repeated(entry.get("count"), times(entry.get("last")))),
+        Span(message_of(entry) + repeated(entry.get("count"), times(entry.get("last")))),
     )
 
 

@@ -15,6 +15,8 @@ GAP = 2
 STACKED_INDENT = 4
 LEAST_WRAPPED = 34
 """Columns that a wrapped column needs. With fewer its text goes below the others."""
+LEAST_TEXT = 20
+"""Columns that a paragraph needs behind what it begins with. With fewer its text begins on the next line."""
 LEAST_SHRUNK = 12
 MEASURED_ROWS = 1000
 """Rows that are measured before the first is printed."""
@@ -158,8 +160,12 @@ def _paragraph(block: Paragraph, width: int | None) -> Iterator[Line]:
         return
     hang = block.indent + block.hanging
     used = block.indent + sum(width_of(log_line(span.text)) for span in before)
-    first, *more = wrapped(words, max(20, width - hang), max(20, width - used))
-    yield Span(" " * block.indent), *before, Span(first, last.style)
+    if before and width - used < LEAST_TEXT:
+        yield Span(" " * block.indent), *before
+        more = wrapped(words, max(LEAST_TEXT, width - hang))
+    else:
+        first, *more = wrapped(words, max(LEAST_TEXT, width - hang), max(LEAST_TEXT, width - used))
+        yield Span(" " * block.indent), *before, Span(first, last.style)
     for line in more:
         yield Span(" " * hang), Span(line, last.style)
 

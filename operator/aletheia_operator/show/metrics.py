@@ -102,12 +102,14 @@ def _baseline(series: Series | None, unit: Unit) -> str:
 def sparkline(samples: Samples, axis: Axis, cells: int, low: float, high: float, step: float) -> str:
     """Return a bar for each cell: its highest sample, else the last sample if less than `step` seconds old, else a blank."""
     highest: dict[int, float] = {}
+    lasting: dict[int, float] = {}
     for at, value in samples:
         if axis.contains(at) and not math.isnan(value):
             first = min(cells - 1, int(axis.percent(at) * cells / 100))
             last = min(cells - 1, int(axis.percent(at + step) * cells / 100) - 1)
-            for cell in range(first, max(first, last) + 1):
-                highest[cell] = max(value, highest.get(cell, value)) if cell == first else value
+            highest[first] = max(value, highest.get(first, value))
+            lasting |= dict.fromkeys(range(first + 1, last + 1), value)
+    highest = lasting | highest
     height = (high - low) or 1.0
     return "".join(
         _LEVELS[min(len(_LEVELS) - 1, int((highest[cell] - low) / height * len(_LEVELS)))] if cell in highest else " "
@@ -160,7 +162,8 @@ def csv_lines(session: CapturedSession, since: str | None, until: str | None) ->
             for stamp, value in _samples(entry):
                 if is_within(stamp, since, until):
                     writer.writerow([for_csv(cell) for cell in (title, labels, stamp, value)])
-            yield buffer.getvalue()
+            if rows := buffer.getvalue():
+                yield rows
             buffer.seek(0)
             buffer.truncate()
 

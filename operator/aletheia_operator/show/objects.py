@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aletheia_operator.report.quotes import UNTOLD, quote
+from aletheia_operator.report.quotes import WHOLE_STATE, quote
 from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.text.yaml_text import yaml_text
 
@@ -48,7 +48,11 @@ def _is_normal(part: str) -> bool:
     """Return whether a part of an object's state shows no trouble."""
     name, status, _ = (*part.partition(":")[0].partition("="),)
     is_trouble = name in _TROUBLES or name.endswith("Pressure")
-    return part == UNTOLD or part.startswith("created at ") or (status == "=" and part.startswith(f"{name}={not is_trouble}:"))
+    return (
+        part == WHOLE_STATE
+        or part.startswith("created at ")
+        or (status == "=" and part.startswith(f"{name}={not is_trouble}:"))
+    )
 
 
 def as_yaml(entry: Entry) -> str:

@@ -11,6 +11,7 @@ from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, se
 from aletheia_operator.redact import InvalidRule, Level, Redactor, Rule
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.second_pass import redact_session
+from aletheia_operator.text.sizes import counted
 
 
 def redact_one(options: Options) -> int:
@@ -22,7 +23,7 @@ def redact_one(options: Options) -> int:
         raise Refused(f"--rule: {e}") from e
     made = redact_session(SessionLayout(options.root), manifest.session_id, redactor, key)
     number = made.redactions - manifest.redactions
-    message = f"{made.session_id}: a copy of {manifest.session_id} in which {number} more secrets are redacted"
+    message = f"{made.session_id}: a copy of {manifest.session_id} with {counted(number, 'more secret')} redacted"
     answer = {"session": made.session_id, "of": manifest.session_id, "redactions": number}
     return report(options, message, answer)
 

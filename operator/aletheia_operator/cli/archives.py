@@ -13,14 +13,14 @@ from aletheia_operator.cli.command import folder_command, report, session_id
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import read_password, session_key
 from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, key_options, session_argument
-from aletheia_operator.cli.output import print_json, say
+from aletheia_operator.cli.output import print_json, print_message
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.aletheia_archive import export_for_aletheia
 from aletheia_operator.session.archive import Imported, export_session, import_directory, import_session
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.tar_stream import ArchiveError
-from aletheia_operator.text.sizes import readable_size
+from aletheia_operator.text.sizes import counted, readable_size
 
 ARCHIVE_MODE = 0o600
 
@@ -35,7 +35,7 @@ def export_one(options: Options) -> int:
     if options.output == "json":
         print_json({"session": id, "path": str(options.file), "sizeBytes": options.file.stat().st_size})
     else:
-        say(f"{id}: {len(manifest.artifacts)} artifacts, {readable_size(manifest.size_bytes)} exported")
+        print_message(f"{id}: {counted(len(manifest.artifacts), 'artifact')}, {readable_size(manifest.size_bytes)} exported")
     return 0
 
 

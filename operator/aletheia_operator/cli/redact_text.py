@@ -9,8 +9,9 @@ import click
 
 from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.options import command as option_command
-from aletheia_operator.cli.output import say
+from aletheia_operator.cli.output import print_message
 from aletheia_operator.redact import Level, Redactor
+from aletheia_operator.text.sizes import counted
 
 CHUNK_BYTES = 128 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -20,9 +21,11 @@ TOO_LONG = b"[redacted:too-long]"
 def _run(options: Options) -> int:
     redactor = Redactor(secrets.token_bytes(32), Level(options.level))
     cut = redact_stream(redactor, sys.stdin.buffer, sys.stdout.buffer)
-    say(summary(redactor.counts))
+    print_message(summary(redactor.counts))
     if cut:
-        say(f"{cut} lines were longer than {MAX_LINE_BYTES // 2**20} MiB: the rest of each became {TOO_LONG.decode()}")
+        print_message(
+            f"longer than {MAX_LINE_BYTES // 2**20} MiB: {counted(cut, 'line')}; the rest of each became {TOO_LONG.decode()}"
+        )
     return 0
 
 
@@ -31,7 +34,7 @@ def summary(counts: Counter[str]) -> str:
     if not counts:
         return "nothing redacted"
     rules = ", ".join(f"{rule} {count}" for rule, count in counts.most_common())
-    return f"{counts.total()} secrets redacted: {rules}. Redaction is best effort"
+    return f"{counted(counts.total(), 'secret')} redacted: {rules}. Redaction is best effort"
 
 
 def redact_stream(redactor: Redactor, source: Any, target: BinaryIO) -> int:

@@ -35,6 +35,8 @@ command = folder_command(
     "write one file of a session to standard output, unchanged",
     session_argument(),
     click.Argument(["path"], metavar="PATH"),
-    click.Option(["--offset"], type=click.IntRange(min=0), default=0, help="Skip this many bytes at the beginning."),
+    click.Option(
+        ["--offset"], type=click.IntRange(min=0), default=0, metavar="BYTES", help="Skip this many bytes at the beginning."
+    ),
     notes=SESSION_HELP,
 )

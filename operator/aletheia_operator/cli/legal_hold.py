@@ -1,4 +1,4 @@
-"""Reads an Investigation from the API server, for a command that runs in the operator's pod."""
+"""Reads the legal hold of an Investigation from the API server, for a command that runs in the operator's pod."""
 
 import asyncio
 import os
@@ -9,18 +9,19 @@ from aletheia_operator.session import InvestigationReference
 from aletheia_operator.session.retention_record import legal_hold_of
 
 
-def legal_hold_in_cluster(owner: InvestigationReference) -> str | None:
+def legal_hold_in_cluster(owner: InvestigationReference, adopted_by: str | None) -> str | None:
     """Return the value of the legal hold annotation; None without an annotation, Investigation or cluster.
 
+    `adopted_by`: uid of the restored Investigation that the session belongs to; None: of `owner`.
     The volume's record of the annotation may be some moments old, and a deletion is final. Raises Refused if the API server
     cannot be reached.
     """
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
-    return asyncio.run(_legal_hold(owner))
+    return asyncio.run(_legal_hold(owner, adopted_by))
 
 
-async def _legal_hold(owner: InvestigationReference) -> str | None:
+async def _legal_hold(owner: InvestigationReference, adopted_by: str | None) -> str | None:
     from aletheia_operator.api.reasons import GapReason
     from aletheia_operator.clients import kubernetes
     from aletheia_operator.clients.errors import SourceError
@@ -37,11 +38,11 @@ async def _legal_hold(owner: InvestigationReference) -> str | None:
         raise Refused(_hold_unknown(owner, e.message)) from e
     finally:
         await client.close()
-    return legal_hold_of(metadata) if metadata["uid"] == owner.uid else None
+    return legal_hold_of(metadata) if metadata["uid"] in (owner.uid, adopted_by) else None
 
 
 def _hold_unknown(owner: InvestigationReference, why: str) -> str:
     return (
         f"whether Investigation {owner.namespace}/{owner.name} holds it cannot be asked ({why}):"
-        " try again, or delete all the same with --unasked"
+        " try again, or delete all the same with --skip-hold-check"
     )
