@@ -20,6 +20,7 @@ GAPS = Counter("aletheia_gaps_total", "Gaps of captures that ended, notes not co
 REQUESTS = Counter("aletheia_requests_total", "Requests, each try counted.", ["server", "outcome"])
 REQUEST_SECONDS = Histogram("aletheia_request_duration_seconds", "Time until an answer begins.", ["server"], buckets=SECONDS)
 RETRIES = Counter("aletheia_request_retries_total", "Tries after the first.", ["server"])
+DELAYED = Counter("aletheia_requests_delayed_total", "Requests that waited for a limit of requests per second.", ["server"])
 LOOP_PAUSES = Counter("aletheia_event_loop_pauses_total", "Pauses of the event loop of 0.25 s and more.")
 SWEEPS = Counter("aletheia_sweeps_total", "Passes over all sessions of the volume.", ["outcome"])
 EXPIRED = Counter("aletheia_sessions_expired_total", "Sessions that lost their artifacts to retention.")
@@ -39,16 +40,16 @@ def forget_other_data_sources(names: set[str]) -> None:
                 REACHABLE.remove(sample.labels["datasource"])
 
 
-class Outcome:
+class RequestOutcome:
     """The outcome of one request. `code`: the answer's HTTP status; None until there is an answer."""
 
     code: int | None = None
 
 
 @contextmanager
-def request(server: str) -> Iterator[Outcome]:
-    """Count one try of a request. Callers set `code` of the yielded Outcome to the answer's status."""
-    outcome = Outcome()
+def request(server: str) -> Iterator[RequestOutcome]:
+    """Count one try of a request. Callers set `code` of the yielded RequestOutcome to the answer's status."""
+    outcome = RequestOutcome()
     with REQUEST_SECONDS.labels(server).time():
         try:
             yield outcome

@@ -20,14 +20,18 @@ RESERVE_BYTES = 16 * 1024 * 1024
 RESERVE_SHARE = 20
 
 
-def require_space(directory: Path, size_bytes: int) -> None:
-    """Raise OSError (ENOSPC) if evidence of `size_bytes` would leave too little space for journals and manifests.
+def free_space(directory: Path) -> tuple[int, int]:
+    """Return the free bytes of a volume, and how many of them are the reserve for journals and manifests.
 
     The reserve is 16 MiB, or a twentieth of a smaller volume.
     """
     volume = os.statvfs(directory)
-    reserve = min(RESERVE_BYTES, volume.f_blocks * volume.f_frsize // RESERVE_SHARE)
-    free = volume.f_bavail * volume.f_frsize
+    return volume.f_bavail * volume.f_frsize, min(RESERVE_BYTES, volume.f_blocks * volume.f_frsize // RESERVE_SHARE)
+
+
+def require_space(directory: Path, size_bytes: int) -> None:
+    """Raise OSError (ENOSPC) if evidence of `size_bytes` would use the reserve for journals and manifests."""
+    free, reserve = free_space(directory)
     if free - size_bytes < reserve:
         raise OSError(
             errno.ENOSPC,

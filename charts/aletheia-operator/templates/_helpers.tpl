@@ -50,6 +50,13 @@ OWN is a dict, which has precedence. */}}
 {{- end }}
 {{- end }}
 
+{{- /* Annotations, as YAML, that keep an object if Helm uninstalls the release, or Argo CD or Flux prune it. */}}
+{{- define "aletheia.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false,Delete=false
+kustomize.toolkit.fluxcd.io/prune: disabled
+{{- end }}
+
 {{- define "aletheia.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "aletheia.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
@@ -76,6 +83,20 @@ OWN is a dict, which has precedence. */}}
 {{- .Values.persistence.existingClaim | default (printf "%s-sessions" (include "aletheia.fullname" .)) }}
 {{- end }}
 
+{{- /* "true" if a leader is elected, else nothing. */}}
+{{- define "aletheia.elects" -}}
+{{- $shared := has "ReadWriteMany" .Values.persistence.accessModes }}
+{{- $enabled := toString .Values.leaderElection.enabled }}
+{{- $several := gt (int .Values.replicas) 1 }}
+{{- if and $several (eq $enabled "false") }}
+{{- fail "replicas: more than one operator needs leaderElection.enabled" }}
+{{- end }}
+{{- if and $several (not (and .Values.persistence.enabled (or $shared .Values.persistence.existingClaim))) }}
+{{- fail "replicas: more than one operator needs a session volume that several nodes can mount: ReadWriteMany in persistence.accessModes" }}
+{{- end }}
+{{- if or (eq $enabled "true") (and (eq $enabled "auto") (or $several $shared)) }}true{{ end }}
+{{- end }}
+
 {{- define "aletheia.artifactsName" -}}
 {{- printf "%s-artifacts" (include "aletheia.fullname" . | trunc 53 | trimSuffix "-") }}
 {{- end }}
@@ -98,6 +119,11 @@ OWN is a dict, which has precedence. */}}
 {{- include "aletheia.plain" .Values.securityContext }}
 {{- end }}
 
+{{- /* A number, or text with a unit (5Gi, 30m), as an argument of the operator. Empty for 0. */}}
+{{- define "aletheia.amount" -}}
+{{- if kindIs "string" . }}{{ ternary "" . (eq . "0") }}{{ else }}{{ with int64 . }}{{ . }}{{ end }}{{ end }}
+{{- end }}
+
 {{- /* YAML of a dict of values, with whole numbers as integers: values are floats, and 1000650000 would become 1.00065e+09. */}}
 {{- define "aletheia.plain" -}}
 {{- $copy := deepCopy . }}
@@ -115,9 +141,18 @@ OWN is a dict, which has precedence. */}}
 {{- end }}
 {{- end }}
 
-{{- /* Fields that all pods of the chart share: identity, placement, names. */}}
+{{- /* Fields of the operator's pod, and of pods of hooks: identity, placement, names. */}}
 {{- define "aletheia.pod" -}}
 serviceAccountName: {{ include "aletheia.serviceAccountName" . }}
+{{ include "aletheia.anyPod" . }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Fields that all pods of the chart share. */}}
+{{- define "aletheia.anyPod" -}}
 automountServiceAccountToken: false # `aletheia.token` mounts a token with a shorter lifetime
 enableServiceLinks: false
 {{- with concat .Values.global.imagePullSecrets .Values.image.pullSecrets | uniq }}
@@ -149,10 +184,6 @@ nodeSelector:
 {{- end }}
 {{- with .Values.tolerations }}
 tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.affinity }}
-affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

@@ -13,7 +13,7 @@ from aletheia_operator.findings.finding import object_text
 from aletheia_operator.report.axis import Axis, clock, duration
 from aletheia_operator.report.charts import charts
 from aletheia_operator.report.lanes import picture, tone_of
-from aletheia_operator.report.model import Card, Change, Contents, File, Hole, Limits, Moment, TopError
+from aletheia_operator.report.model import Card, Change, Contents, File, Limits, Moment, ReportedGap, TopError
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.request import Request, request_of
 from aletheia_operator.report.session import Link, LoadedDocument, Source
@@ -50,7 +50,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     limits = limits or Limits()
     maker = _Maker(source, limits)
     part = maker.part
-    findings = part("the findings", lambda: _with_serious_first(source.document("findings")), LoadedDocument())
+    findings = part("the findings", lambda: source.document("findings"), LoadedDocument())
     timeline = part("the timeline", lambda: source.document("timeline"), LoadedDocument())
     nothing: dict[Link, list[Quote]] = {}
     quotes = part("the evidence", lambda: source.quotes(_wanted(findings, limits)), nothing)
@@ -67,7 +67,7 @@ def contents(source: Source, limits: Limits | None = None) -> Contents:
     found.moment_count = len(moments)
     found.errors = part("the top errors", lambda: [*_errors(findings, quotes, limits)], found.errors)
     found.changes = part("the changes", lambda: [*_changes(findings, limits)], found.changes)
-    _add_holes(found, source.manifest.gaps, limits)
+    _add_gaps(found, source.manifest.gaps, limits)
     found.files = [_file(artifact) for artifact in source.manifest.artifacts[: limits.artifacts]]
     found.files_left_out = max(0, len(source.manifest.artifacts) - limits.artifacts)
     if limits.with_pictures:
@@ -99,20 +99,11 @@ def _head(source: Source, findings: LoadedDocument) -> Contents:
     )
 
 
-def _add_holes(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
-    for severity, holes in (("gap", found.gaps), ("note", found.notes)):
-        holes += [_hole(gap) for gap in gaps if gap.severity == severity][: limits.gaps]
+def _add_gaps(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
+    for severity, shown in (("gap", found.gaps), ("note", found.notes)):
+        shown += [_reported_gap(gap) for gap in gaps if gap.severity == severity][: limits.gaps]
     found.gap_count = sum(gap.severity == "gap" for gap in gaps)
     found.note_count = len(gaps) - found.gap_count
-
-
-def _with_serious_first(findings: LoadedDocument) -> LoadedDocument:
-    return LoadedDocument(findings.metadata, serious_first(findings.entries))
-
-
-def serious_first(findings: Sequence[Any]) -> list[Any]:
-    """Return the findings in their order, but with those of severity `info` last."""
-    return sorted(findings, key=lambda entry: entry.get("severity") == "info")
 
 
 def _wanted(findings: LoadedDocument, limits: Limits) -> Iterator[tuple[Link, int]]:
@@ -161,9 +152,8 @@ def _moments(moments: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Momen
     for _, number in sorted(sorted(ranks)[:limit], key=lambda rank: rank[1]):
         moment = moments[number]
         place = f" {moment['container']}" if moment.get("container") else ""
-        times = (
-            f" ({moment['count']} times)" if isinstance(moment.get("count"), int) and moment.get("kind") != "ErrorBurst" else ""
-        )
+        count = moment.get("count")
+        times = f" ({count} times)" if isinstance(count, int) and count > 1 and moment.get("kind") != "ErrorBurst" else ""
         yield Moment(
             when=clock(moment.get("timestamp")),
             kind=one_line(str(moment.get("kind")), 40),
@@ -219,9 +209,9 @@ def _value(change: Mapping[str, Any]) -> tuple[str, str, str]:
     return one_line(name, 120), one_line(str(change.get("from") or ""), 200), one_line(str(change.get("to") or ""), 200)
 
 
-def _hole(gap: Gap) -> Hole:
+def _reported_gap(gap: Gap) -> ReportedGap:
     meaning = next((known.text for known in GapReason if known.value == gap.reason), "")
-    return Hole(
+    return ReportedGap(
         one_line(gap.target, 200), one_line(gap.reason, 60), one_line(gap.fetcher, 60), one_line(gap.message, 800), meaning
     )
 

@@ -36,20 +36,20 @@ def render(it: Contents) -> str:
     """Return the page."""
     environment, css = _environment()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    mood, words = _mood(it)
+    headline_style, words = _headline_style(it)
     return environment.get_template("report.html.j2").render(
         it=it,
         css=Html(css),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         href=_links_to(it),
         tones=TONES,
-        mood=mood,
-        mood_words=words,
+        headline_style=headline_style,
+        headline_title=words,
         sections=_sections(it),
     )
 
 
-def _mood(it: Contents) -> tuple[str, str]:
+def _headline_style(it: Contents) -> tuple[str, str]:
     """Return the colour class of the headline, and the title above it."""
     if it.serious:
         return TONES[it.serious[0].severity], "What broke"

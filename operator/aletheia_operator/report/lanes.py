@@ -9,7 +9,7 @@ from aletheia_operator.report.axis import Axis, clock, seconds_of
 from aletheia_operator.text.display import one_line
 
 COLUMNS = 120  # of a lane: marks in the same column are merged
-MAX_WORDS = 160
+MAX_TEXT = 160
 _LANES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Changes", ("Rollout", "Scaling", "ConfigChanged")),
     ("Restarts", ("Restart", "OOMKill", "ContainerExit", "CrashLoop", "PodStopped", "Eviction")),
@@ -32,7 +32,7 @@ def tone_of(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Mark:
+class LaneMark:
     """One mark: position and width in percent (width 0: a point), radius in pixels, colour class, and text."""
 
     at: float
@@ -48,7 +48,7 @@ class Lane:
 
     title: str
     count: int = 0
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[LaneMark] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def picture(moments: Sequence[Mapping[str, Any]], window: Axis) -> Picture | Non
     return Picture(axis, lanes)
 
 
-def _spans(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[Mark]:
+def _spans(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[LaneMark]:
     """Return marks for moments with an end, the longest first, at most one for each column in which they begin."""
     longest: dict[int, tuple[float, float, Mapping[str, Any]]] = {}
     for at, moment in placed:
@@ -86,10 +86,12 @@ def _spans(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> lis
         if width > 0.5 and (column not in longest or longest[column][1] < width):
             longest[column] = left, width, moment
     found = sorted(longest.values(), key=lambda span: -span[1])
-    return [Mark(left, round(width, 2), 0, tone_of(str(moment.get("kind"))), _words(moment)) for left, width, moment in found]
+    return [
+        LaneMark(left, round(width, 2), 0, tone_of(str(moment.get("kind"))), _words(moment)) for left, width, moment in found
+    ]
 
 
-def _points(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[Mark]:
+def _points(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> list[LaneMark]:
     """Return a point for each column with moments."""
     columns: dict[int, list[tuple[float, Mapping[str, Any]]]] = {}
     for at, moment in placed:
@@ -101,10 +103,10 @@ def _points(placed: Iterable[tuple[float, Mapping[str, Any]]], axis: Axis) -> li
         tones = {tone_of(str(moment.get("kind"))) for _, moment in group}
         words = _words(first) + (f" … and {len(group) - 1} more" if len(group) > 1 else "")
         radius = round(min(8.0, 4.5 + 1.2 * math.log2(len(group))), 1)
-        marks.append(Mark(axis.percent(at), 0, radius, min(tones, key=_ORDER.index), words))
+        marks.append(LaneMark(axis.percent(at), 0, radius, min(tones, key=_ORDER.index), words))
     return marks
 
 
 def _words(moment: Mapping[str, Any]) -> str:
     text = f"{clock(moment.get('timestamp'))} {moment.get('kind')} {moment.get('object')}: {moment.get('message')}"
-    return one_line(text, MAX_WORDS)
+    return one_line(text, MAX_TEXT)

@@ -24,7 +24,7 @@ def render(it: Contents) -> str:
         f"**{code_span(it.headline)}**",
         f"{for_markdown(it.phase)}, captured {for_markdown(it.started)}  \nWindow: {for_markdown(it.window_words)}  \n"
         f"Looked at: {for_markdown(it.looked_at or 'nothing')}",
-        *_holes(it),
+        *_gaps(it),
         *_findings(it),
         *_section("Timeline", [*_moments(it)]),
         *_section("Top errors", [*_errors(it)]),
@@ -44,11 +44,11 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _holes(it: Contents) -> Iterator[str]:
-    for title, holes, count in (("What is missing", it.gaps, it.gap_count), ("Notes", it.notes, it.note_count)):
-        lines = [f"- {code_span(hole.target)}: {for_markdown(hole.reason)}: {code_span(hole.message)}" for hole in holes]
-        if count > len(holes):
-            lines.append(f"- and {count - len(holes)} more")
+def _gaps(it: Contents) -> Iterator[str]:
+    for title, gaps, count in (("What is missing", it.gaps, it.gap_count), ("Notes", it.notes, it.note_count)):
+        lines = [f"- {code_span(gap.target)}: {for_markdown(gap.reason)}: {code_span(gap.message)}" for gap in gaps]
+        if count > len(gaps):
+            lines.append(f"- and {count - len(gaps)} more")
         yield from _section(title, lines)
 
 
@@ -101,6 +101,6 @@ def _errors(it: Contents) -> Iterator[str]:
 
 def _files(it: Contents) -> Iterator[str]:
     for file in it.files:
-        yield f"- {code_span(file.path)}, {file.count:,} entries, {file.size}, SHA-256 {code_span(file.sha256)}"
+        yield f"- {code_span(file.path)}, {counted(file.count, 'entry', ',')}, {file.size}, SHA-256 {code_span(file.sha256)}"
     if it.files_left_out:
         yield f"- and {it.files_left_out} more in manifest.json"

@@ -51,7 +51,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Hole:
+class ReportedGap:
     """A gap or note. `meaning`: what its reason means in general."""
 
     target: str
@@ -133,9 +133,9 @@ class Contents:
     request: Request = field(default_factory=Request)
     findings: list[Card] = field(default_factory=list)
     findings_left_out: int = 0
-    gaps: list[Hole] = field(default_factory=list)
+    gaps: list[ReportedGap] = field(default_factory=list)
     gap_count: int = 0
-    notes: list[Hole] = field(default_factory=list)
+    notes: list[ReportedGap] = field(default_factory=list)
     note_count: int = 0
     picture: Picture | None = None
     moments: list[Moment] = field(default_factory=list)

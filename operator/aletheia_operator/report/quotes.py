@@ -9,11 +9,12 @@ from aletheia_operator.findings.traces import spans_of
 from aletheia_operator.report.axis import clock, duration
 from aletheia_operator.report.charts import plain
 from aletheia_operator.session.layout import category_of
-from aletheia_operator.text.display import one_line
+from aletheia_operator.text.display import log_line, one_line
+from aletheia_operator.text.sizes import counted
 
 MAX_TEXT = 500
 MAX_STATES = 4
-UNTOLD = "its whole state"
+WHOLE_STATE = "its whole state"
 """Quote of an object without a notable state."""
 
 
@@ -47,7 +48,8 @@ def _log(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     container = str(entry.get("container") or "")
     source = container + (" (before its restart)" if entry.get("previous") else "")
     tone = {"FATAL": "bad", "ERROR": "error", "WARN": "warn"}.get(level, "")
-    return clock(entry.get("timestamp")), source, str(entry.get("line") or entry.get("message") or ""), tone
+    line = str(entry.get("line") or entry.get("message") or "")
+    return clock(entry.get("timestamp")), source, log_line(line[: 4 * MAX_TEXT]), tone
 
 
 def _event(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -63,7 +65,7 @@ def _object(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     metadata, status = entry.get("metadata") or {}, entry.get("status") or {}
     kind, name = str(entry.get("kind") or "object"), metadata.get("name")
     parts = [*_states(status), *_conditions(status), *_counts(kind, entry)]
-    return "", f"{kind.lower()}/{name}", "; ".join(parts) or UNTOLD, ""
+    return "", f"{kind.lower()}/{name}", "; ".join(parts) or WHOLE_STATE, ""
 
 
 def _states(status: Mapping[str, Any]) -> Iterator[str]:
@@ -126,7 +128,9 @@ def _trace(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
     longest = max((span.duration for _, span in spans), default=0.0)
     first = next((f"{span.service} {span.operation}" for span in failed if span.words), "")
     words = next((span.words for span in failed if span.words), "")
-    text = f"{len(spans)} spans, {duration(longest / 1e6)}, {len(failed)} failed" + (f": {first}: {words}" if words else "")
+    text = f"{counted(len(spans), 'span')}, {duration(longest / 1e6)}, {len(failed)} failed" + (
+        f": {first}: {words}" if words else ""
+    )
     return "", f"trace {entry.get('traceID') or ''}".strip(), text, "error" if failed else ""
 
 
