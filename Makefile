@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 BUILD_VENV := .venv-build
 export PYTHONPATH := operator:.
 
-.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image sbom dist bench mutation clean
+.PHONY: help venv lock lint generate verify test unit chart-check integration e2e demo demo-down image sbom dist chart release compatibility \
+  bench mutation clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,15 +32,16 @@ lint: venv ## ruff, mypy, import contracts
 	@$(BIN)/lint-imports --no-logo
 
 GENERATED := crds charts/aletheia-operator/files/crds charts/aletheia-operator/values.schema.json docs/reasons.md \
-  docs/datasources/README.md docs/commands.md charts/aletheia-operator/README.md
+  docs/datasources/README.md docs/commands.md charts/aletheia-operator/README.md deploy
 
-generate: venv ## crds/, their copy and schema in the chart, docs/reasons.md, docs/commands.md, the tables of DataSources and of the chart's values
+generate: venv ## crds/, their copy and schema in the chart, deploy/, docs/reasons.md, docs/commands.md, tables of DataSources and values
 	@mkdir -p crds charts/aletheia-operator/files/crds docs
 	@$(BIN)/python -m aletheia_operator.api.crd crds charts/aletheia-operator/files/crds
 	@$(BIN)/python -m aletheia_operator.api.reasons docs/reasons.md
 	@$(BIN)/python -m aletheia_operator.api.derived charts/aletheia-operator/values.schema.json docs/datasources/README.md
 	@$(BIN)/python -m aletheia_operator.cli.manual docs/commands.md
 	@$(BIN)/python -m tests.cluster.chart_readme
+	@$(BIN)/python -m tests.dist.manifests
 
 verify: generate ## fail where generated files differ from what is committed
 	@git diff --exit-code -- $(GENERATED)
@@ -59,6 +61,9 @@ integration: venv ## the tests with a real API server
 
 e2e: venv ## the tests with image, chart, kubelet, Prometheus and Jaeger
 	@$(BIN)/python -m pytest tests/e2e
+
+compatibility: venv ## the tests that need only an API server, against three minors of Kubernetes; MINORS="1.35" for one
+	@$(BIN)/python -m tests.compatibility $(MINORS)
 
 demo: venv ## the main job: cluster, operator, a misbehaving shop, an Investigation, a look at its evidence
 	@$(BIN)/python -m tests.demo up $(if $(KUBECONFIG_FILE),--kubeconfig $(KUBECONFIG_FILE)) \
@@ -91,7 +96,21 @@ $(DIST_VENV)/ready: requirements/dist.txt
 	@touch $@
 
 dist: $(DIST_VENV)/ready ## dist/: the wheel, the command line as a single file, and krew's manifest
-	@$(DIST_VENV)/bin/python -m tests.dist
+	@$(DIST_VENV)/bin/python -m tests.dist $(if $(REPOSITORY),--releases $(REPOSITORY)/releases/download)
+
+# REPOSITORY: address of the Git repository. IMAGE: the image without tag. SIGN_KEY, KEYRING, SIGN_KEY_URL: see tests/dist/chart.py
+PACKAGE := $(if $(REPOSITORY),--repository $(REPOSITORY)) $(if $(IMAGE),--image $(IMAGE)) $(if $(SIGN_KEY),--sign-key $(SIGN_KEY)) \
+  $(if $(KEYRING),--keyring $(KEYRING)) $(if $(PASSPHRASE_FILE),--passphrase-file $(PASSPHRASE_FILE)) \
+  $(if $(SIGN_KEY_URL),--sign-key-url $(SIGN_KEY_URL))
+
+chart: venv ## dist/: the packaged chart; signed with SIGN_KEY and KEYRING; pushed to OCI=oci://...
+	@$(BIN)/python -m tests.dist.chart $(PACKAGE) $(if $(OCI),--push $(OCI))
+
+release: venv ## dist/: image, chart, plain manifest, command line, krew's manifest, SBOM and checksums; PUSH=1 pushes image and chart, COSIGN=FLAGS signs them
+	@rm -rf dist
+	@$(MAKE) --no-print-directory dist sbom
+	@$(BIN)/python -m tests.dist.release $(PACKAGE) $(if $(TAG),--tag $(TAG)) $(if $(CHARTS),--charts $(CHARTS)) $(if $(PUSH),--push) \
+	  $(if $(COSIGN),--cosign='$(COSIGN)')
 
 bench: venv ## memory when idle, time of a small Investigation, of a large session's export and import
 	@$(BIN)/python -m tests.benchmarks

@@ -422,6 +422,17 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("a link-local endpoint", _source("http://169.254.169.254/latest"), "metadata service"),
     InvalidSpec("a link-local IPv6 endpoint", _source("http://[fe80::1]:9090"), "metadata service"),
     InvalidSpec("a metadata service by name", _source("http://METADATA.google.internal/"), "metadata service"),
+    *(
+        InvalidSpec(f"a proxy {title}", _source(proxy={"url": url}), "proxy.url")
+        for title, url in (
+            ("with TLS", "https://proxy:3128"),
+            ("with a user", "http://user:word@proxy:3128"),
+            ("with a path", "http://proxy:3128/a"),
+            ("of SOCKS", "socks5://proxy:1080"),
+            ("without a host", "http://:3128"),
+        )
+    ),
+    InvalidSpec("a proxy without its URL", _source(proxy={"basic": {"name": "a"}}), "url"),
     InvalidSpec("tls without https", _source(tls={"clientSecretRef": {"name": "a"}}), "tls needs an https endpoint"),
     InvalidSpec("Jaeger's options of a Prometheus", _source(jaeger={"api": "v3"}), "jaeger belongs to type jaeger"),
     InvalidSpec("Jaeger's options of a Prometheus, though empty", _source(jaeger={}), "jaeger belongs to type jaeger"),
@@ -543,6 +554,9 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
     InvalidSpec("S3 without credentials", _s3(auth=None), "auth.accessKey"),
     InvalidSpec("S3 with a password", _s3(auth={"basic": {"name": "a"}}), "auth.accessKey"),
     InvalidSpec("an access key of a Prometheus", _source(auth={"accessKey": {"name": "a"}}), "auth.accessKey"),
+    InvalidSpec("a cloud identity of a Prometheus", _source(auth={"cloudIdentity": "aws"}), "auth.cloudIdentity"),
+    InvalidSpec("S3 with two identities", _s3(auth={"accessKey": {"name": "a"}, "cloudIdentity": "aws"}), "exactly one of"),
+    InvalidSpec("the identity of an unknown cloud", _s3(auth={"cloudIdentity": "AWS"}), "cloudIdentity"),
     InvalidSpec(
         "an S3 endpoint with a path", _s3("https://s3.example.com/incidents"), "the endpoint of type s3 must have no path"
     ),
@@ -559,6 +573,7 @@ INVALID_DATA_SOURCES: tuple[InvalidSpec, ...] = (
 
 VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
     ValidSpec("a Prometheus with defaults", _source()),
+    ValidSpec("an S3 bucket with the operator's own identity", _s3(auth={"cloudIdentity": "aws"})),
     ValidSpec("an S3 bucket", _s3(s3={"bucket": "incidents", "region": "us-east-1", "pathStyle": True})),
     ValidSpec(
         "an S3 bucket with all it may have",
@@ -585,6 +600,8 @@ VALID_DATA_SOURCES: tuple[ValidSpec, ...] = (
     ValidSpec("the old form beside empty options", _source(namespaceLabel="namespace", prometheus={})),
     ValidSpec("a path prefix and https", _source("https://metrics.example.com/prometheus/")),
     ValidSpec("an IPv6 address", _source("http://[::1]:9090")),
+    ValidSpec("a proxy", _source(proxy={"url": "http://proxy.example:3128/"})),
+    ValidSpec("a proxy with a login", _source(proxy={"url": "http://[fd00::1]", "basic": {"name": "login"}})),
     ValidSpec("a scheme in capitals", _source("HTTP://prometheus:9090")),
     ValidSpec(
         "everything", _source(default=True, timeout="1m30s", maxResponseBytes=1024, allowedNamespaces=["shop", "production"])

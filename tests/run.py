@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-PYTEST = [sys.executable, "-m", "pytest", "-q"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=12", "--durations-min=2"]
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from aletheia_operator.logs.entry_writer import RunSettings
+from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.redact import Level, Redactor
 
 MIN_MB_PER_SECOND = 60
 MAX_SHARE = 0.15
-BLOCK_BYTES = 128 * 1024
 BLOCKS = 60
 ROUNDS = 3
 STAMP = "2026-11-29T03:02:{second:02}.{number:09}Z"

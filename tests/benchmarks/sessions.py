@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,8 @@ def main() -> int:
 
 
 def measure(folder: Path, megabytes: int) -> int:
-    make_session(folder / "here/sessions" / SESSION, megabytes)
+    sizes = {f"data/logs/kubernetes_{number}.json": megabytes // FILES for number in range(FILES)}
+    make_session(folder / "here/sessions" / SESSION, sizes)
     secret, public = new_identity()
     (folder / "key").write_text(secret)
     (folder / "theirs").mkdir()
@@ -86,20 +88,20 @@ def run(command: str) -> Cost:
     return Cost(time.perf_counter() - began, cpu_seconds, usage.ru_maxrss * 1024 / 1e6)
 
 
-def make_session(directory: Path, megabytes: int) -> None:
+def make_session(directory: Path, megabytes_of: Mapping[str, int], namespace: str = "shop") -> None:
+    """Write a finished session with files of logs. `megabytes_of`: the size of each, by its path."""
     (directory / "data/logs").mkdir(parents=True)
     now = datetime.now(UTC)
-    artifacts = [make_artifact(directory, f"data/logs/kubernetes_{number}.json", megabytes // FILES) for number in range(FILES)]
     manifest = Manifest(
         session_id=SESSION,
-        investigation=InvestigationReference(namespace="shop", name="large", uid="1"),
+        investigation=InvestigationReference(namespace=namespace, name="large", uid="1"),
         spec={},
         window=("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"),
         phase="Completed",
         start_time=now,
         completion_time=now,
         operator_version="0",
-        artifacts=artifacts,
+        artifacts=[make_artifact(directory, path, megabytes) for path, megabytes in megabytes_of.items()],
     )
     (directory / "manifest.json").write_bytes(manifest_bytes(manifest))
 

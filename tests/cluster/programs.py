@@ -1,8 +1,8 @@
 """The programs that the rig needs: Debian packages and Go modules. Each is made once and kept in the cache.
 
-tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; jaeger/,
-checks/ (of the chart), hotrod/, loki/ and versitygw/ are separate modules, because they need other versions of the same
-packages.
+tools/ is one Go module, so that the Kubernetes programs, kubectl, helm and stern share their compiled packages; actionlint/,
+argocd/, checks/ (of the chart), flux/, hotrod/, jaeger/, loki/ and versitygw/ are separate modules, because they need other
+versions of the same packages.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from tests.cluster.rig import HERE, RigError, bin_dir, cache_dir, exclusively, r
 GO_NEEDED = (1, 25)
 KUBERNETES = "v1.34.4"
 HELM = "v4.0.5"
+FLUX_VERSION = "v1.9.6"
 NODE_PROGRAMS = (
     "etcd",
     "kube-apiserver",
@@ -51,6 +52,8 @@ class Go:
     module: str
     programs: dict[str, str]
     links: tuple[str, ...] = ()
+    kubernetes: str = KUBERNETES
+    """Version that Kubernetes' programs of the module report."""
 
 
 KUBE = Go("tools", {"kube": ".", "helm": "helm.sh/helm/v4/cmd/helm"}, links=NODE_PROGRAMS)
@@ -65,9 +68,14 @@ CHECKS = Go(
         "helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs",
     },
 )
+API_SERVERS = {"1.34": KUBERNETES, "1.35": "v1.35.4", "1.36": "v1.36.3"}
+"""Version of the API server to test with, by minor. The node has one of them; each other has a module, apiserver-MINOR/."""
 JAEGER = Go("jaeger", {"jaeger": "github.com/jaegertracing/jaeger/cmd/all-in-one"})
 HOTROD = Go("hotrod", {"hotrod": "github.com/jaegertracing/jaeger/examples/hotrod"})
 LOKI = Go("loki", {"loki": "github.com/grafana/loki/v3/cmd/loki"})
+ARGOCD = Go("argocd", {"argocd-engine": "argocd-engine"})
+FLUX = Go("flux", {"kustomize-controller": "github.com/fluxcd/kustomize-controller"})
+ACTIONLINT = Go("actionlint", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"})
 VERSITYGW = Go("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"})
 
 
@@ -76,6 +84,23 @@ def node() -> None:
     debian(NODE_COMMANDS)
     busybox()
     build(KUBE)
+
+
+def node_programs() -> None:
+    """Build the Go programs of the node."""
+    build(KUBE)
+
+
+def api_server(minor: str) -> Path:
+    """Build the API server of this minor, and return its path. Raises RigError for a minor without a module."""
+    if minor not in API_SERVERS:
+        raise RigError(f"there is no API server of Kubernetes {minor}, only {', '.join(API_SERVERS)}")
+    version = API_SERVERS[minor]
+    if version == KUBERNETES:
+        return bin_dir() / "kube-apiserver"
+    name = f"kube-apiserver-{minor}"
+    build(Go(f"apiserver-{minor}", {name: "k8s.io/kubernetes/cmd/kube-apiserver"}, kubernetes=version))
+    return bin_dir() / name
 
 
 def clients() -> None:
@@ -124,6 +149,14 @@ def prometheus() -> tuple[Path, Path]:
     return programs / "prometheus", programs / "promtool"
 
 
+def flux_crds() -> list[Path]:
+    """Return the files with Flux's definitions, of Kustomizations and their sources. They are part of the Go modules."""
+    modules = [f"github.com/fluxcd/{name}-controller@{FLUX_VERSION}" for name in ("kustomize", "source")]
+    printed = run(["go", "mod", "download", "-json", *modules], cwd=HERE / "flux")
+    folders = [Path(line.split('"')[3]) / "config/crd/bases" for line in printed.splitlines() if line.startswith('\t"Dir"')]
+    return sorted(path for folder in folders for path in folder.glob("*.yaml"))
+
+
 def busybox() -> Path:
     """Make a root directory with busybox and its applets: the node's image for sandboxes and small pods."""
     root = cache_dir() / "busybox"
@@ -146,7 +179,7 @@ def build(go: Go) -> None:
     """Build the programs unless they were already built from the same sources by the same command."""
     sources = HERE / go.module
     stamp = bin_dir() / f".{'-'.join(go.programs)}.built-from"
-    command = _go_build()
+    command = _go_build(go.kubernetes)
     with exclusively(f"go-{go.module}"):
         wanted = _digest(sorted(sources.iterdir()), *command)
         wanted_files = [bin_dir() / name for name in (*go.programs, *go.links)]
@@ -167,10 +200,10 @@ def build(go: Go) -> None:
         stamp.write_text(wanted)
 
 
-def _go_build() -> list[str]:
-    minor = KUBERNETES.split(".")[1]
+def _go_build(kubernetes: str) -> list[str]:
+    minor = kubernetes.split(".")[1]
     values = {
-        "k8s.io/component-base/version.gitVersion": KUBERNETES,
+        "k8s.io/component-base/version.gitVersion": kubernetes,
         "k8s.io/component-base/version.gitMajor": "1",
         "k8s.io/component-base/version.gitMinor": minor,
         "helm.sh/helm/v4/internal/version.version": HELM,

@@ -7,6 +7,7 @@ stops only what it started under the same name.
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,18 +47,65 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Node(Cluster):
-    """The one-node cluster of the script `node`."""
+    """The cluster of the script `node`: one node, which workers can join."""
 
     def load_image(self, archive: Path) -> None:
-        tag, image_id = images.identity(archive)
-        present = dict(line.split() for line in _node(self.name, "images").splitlines())
-        # containerd lists an image under its tag and under its id, with the same manifest
-        if image_id not in present or present.get(tag) != present[image_id]:
-            with step(f"loading {tag} into node {self.name}"):
-                _node(self.name, "load", str(archive))
+        _load(archive, self.name)
 
     def stop(self) -> None:
         _node(self.name, "down")
+
+    @property
+    def inside(self) -> Sequence[str]:
+        """A command that runs the command after it in the namespaces of the first node."""
+        return _inside(self.name)
+
+    def join(self, name: str) -> "Worker":
+        """Boot another node, or leave a healthy one as it is. Raises RigError."""
+        worker = Worker(self.name, name)
+        worker.boot()
+        return worker
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Another node of a `Node` cluster. `name` is unique in that cluster. Methods raise RigError."""
+
+    cluster: str
+    name: str
+
+    @property
+    def node(self) -> str:
+        """Name of its Node object."""
+        return f"{CONTEXT_PREFIX}{self.cluster}-{self.name}"
+
+    @property
+    def inside(self) -> Sequence[str]:
+        """A command that runs the command after it in the worker's namespaces: it is cut off and killed with the worker."""
+        return _inside(self.cluster, self.name)
+
+    def boot(self) -> None:
+        """Boot it, also after `kill`, and wait until it is ready. Its disk is that of before."""
+        with step(f"booting worker {self.name} of node {self.cluster}"):
+            _node(self.cluster, "join", self.name)
+
+    def load_image(self, archive: Path) -> None:
+        _load(archive, self.cluster, self.name)
+
+    def cut(self) -> None:
+        """Drop every packet between it and the rest of the cluster, until `mend`."""
+        _node(self.cluster, "cut", self.name)
+
+    def mend(self) -> None:
+        _node(self.cluster, "mend", self.name)
+
+    def kill(self) -> None:
+        """End it at once, as a power failure does."""
+        _node(self.cluster, "kill", self.name)
+
+    def leave(self) -> None:
+        """End it, and remove its state and its Node object."""
+        _node(self.cluster, "leave", self.name)
 
 
 @dataclass(frozen=True)
@@ -155,6 +203,20 @@ def _start_node(name: str, **settings: str) -> Node:
     with step(f"starting node {name}"):
         kubeconfig = Path(_node(name, "up", **settings).strip())
     return Node(name, "node", kubeconfig, bin_dir() / "kubectl", bin_dir() / "helm")
+
+
+def _load(archive: Path, name: str, worker: str = "") -> None:
+    tag, image_id = images.identity(archive)
+    present = dict(line.split() for line in _node(name, "images", WORKER=worker).splitlines())
+    # containerd lists an image under its tag and under its id, with the same manifest
+    if image_id not in present or present.get(tag) != present[image_id]:
+        with step(f"loading {tag} into {f'worker {worker} of ' if worker else ''}node {name}"):
+            _node(name, "load", str(archive), WORKER=worker)
+
+
+def _inside(name: str, worker: str = "") -> Sequence[str]:
+    settings = {"NODE": name, "WORKER": worker, "ALETHEIA_CACHE": str(cache_dir())}
+    return ["env", *(f"{key}={value}" for key, value in settings.items()), str(HERE / "node"), "exec"]
 
 
 def _node(name: str, *command: str, **env: str) -> str:

@@ -38,7 +38,7 @@ def _timeline(look: Mapping[str, Any]) -> list[str]:
         + (f" ({span['count']}x)" if "count" in span else "")
         for span in look["shown"]
     ]
-    return ["", f"  what happened: the most telling of {look['moments']} moments (UTC)", *(f"    {row}" for row in rows)]
+    return ["", f"  what happened: the most relevant of {look['moments']} moments (UTC)", *(f"    {row}" for row in rows)]
 
 
 def _where(moment: Mapping[str, Any]) -> str:
@@ -74,10 +74,10 @@ def _metrics(look: Mapping[str, Any]) -> list[str]:
 def labels(series: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the labels that distinguish the series; for a single series all its labels."""
     names = sorted({name for labels_of in series for name in labels_of} - {"__name__"})
-    telling = [name for name in names if len({labels_of.get(name) for labels_of in series}) > 1]
+    differing = [name for name in names if len({labels_of.get(name) for labels_of in series}) > 1]
     # one label with a different value in each series is enough
-    unique = [name for name in telling if len({labels_of.get(name) for labels_of in series}) == len(series)]
-    chosen = sorted(unique, key=len)[:1] or telling or names
+    unique = [name for name in differing if len({labels_of.get(name) for labels_of in series}) == len(series)]
+    chosen = sorted(unique, key=len)[:1] or differing or names
     return [", ".join(f"{name}={labels_of[name]}" for name in chosen if name in labels_of) for labels_of in series]
 
 

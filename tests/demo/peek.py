@@ -18,7 +18,7 @@ SERIES = 4
 SERIOUS = ("ERROR", "FATAL")
 MOMENTS = 10
 FINDINGS = 5
-TELLING = ("Rollout", "OOMKill", "NodeTrouble", "Eviction", "Restart", "ContainerExit", "ErrorBurst", "FirstError", "CrashLoop")
+RANKED = ("Rollout", "OOMKill", "NodeTrouble", "Eviction", "Restart", "ContainerExit", "ErrorBurst", "FirstError", "CrashLoop")
 
 
 def failed(span: dict[str, Any]) -> bool:
@@ -88,7 +88,7 @@ def of_traces(traces: list[dict[str, Any]]) -> dict[str, Any]:
 
 def of_timeline(moments: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the most important moments, in order of time."""
-    ranked = sorted(moments, key=lambda moment: TELLING.index(moment["kind"]) if moment["kind"] in TELLING else len(TELLING))
+    ranked = sorted(moments, key=lambda moment: RANKED.index(moment["kind"]) if moment["kind"] in RANKED else len(RANKED))
     return {"moments": len(moments), "shown": [moment for moment in moments if moment in ranked[:MOMENTS]]}
 
 

@@ -1,6 +1,7 @@
 """The operator as users install it: image and chart, in a namespace that enforces restricted pod security."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,13 @@ from tests.cluster.rig import ROOT, run
 from tests.support.operator import Kubectl, until
 
 CHART = ROOT / "charts" / "aletheia-operator"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 VALUES: dict[str, Any] = {
     "artifactsApi": {"enabled": True},
     "image": {"repository": "localhost/aletheia-operator", "tag": "dev"},
+    "requestsPerSecond": {"namespaceDataSource": 5},
+    "runner": {"mode": "auto", "auto": {"questions": 20}},
     "dataSources": [
         {
             "name": "prometheus",
@@ -80,6 +84,32 @@ def restricted(body: dict[str, Any]) -> dict[str, Any]:
     for container in body["spec"]["containers"]:
         container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return body
+
+
+def trace(service: str) -> dict[str, Any]:
+    """Return an OTLP document with one failing span of the current time."""
+    now = time.time_ns()
+    span = {
+        "traceId": TRACE_ID,
+        "spanId": "00f067aa0ba902b7",
+        "name": "POST /pay",
+        "kind": 2,
+        "startTimeUnixNano": str(now - 3_000_000_000),
+        "endTimeUnixNano": str(now - 2_500_000_000),
+        "status": {"code": 2, "message": "connection refused"},
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def send_trace(installation: Installation, service: str) -> None:
+    """Send a trace to Jaeger, and wait until it has it."""
+    send = "import sys, urllib.request as u; u.urlopen(u.Request('http://jaeger.e2e-observability:4318/v1/traces',"
+    send += " sys.argv[1].encode(), {'Content-Type': 'application/json'}), timeout=10).read()"
+    installation.python(send, json.dumps(trace(service)))
+    seen = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())"
+    search = f"http://jaeger.e2e-observability:16686/api/traces?service={service}&limit=5&lookback=1h"
+    until(lambda: json.loads(installation.python(seen, search))["data"], 30, "Jaeger has the trace")
 
 
 def provide(cluster: Cluster, image: images.Image) -> None:

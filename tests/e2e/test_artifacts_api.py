@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
+from aletheia_operator.cli.errors import NO_RESOURCE
 from aletheia_operator.session.verify import verify
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT as ROOT_OF_THE_TREE
@@ -103,7 +104,7 @@ def test_exactly_those_with_the_right_get_bytes(cluster: Cluster, evidence: Evid
     """For a table of users, verbs and namespaces, only RBAC decides, and all bytes equal the volume's."""
     path = next(path for path in evidence.files if path.startswith("data/logs/"))
     parts = {"": "list", f"/{evidence.mine}": "get", "/till": "get"}
-    parts |= {f"/till/{part}": "evidence" for part in ("manifest", f"files/{path}", "archive")}
+    parts |= {f"/till/{part}": "evidence" for part in ("manifest", f"files/{path}", "archive", "report")}
     allowed = {
         ADMIN: {"list", "get", "evidence"},
         "alice": {"list", "get", "evidence"},
@@ -140,6 +141,13 @@ def test_no_spelling_of_a_path_leads_elsewhere(cluster: Cluster, evidence: Evide
         answer = alice.get(path)
         assert answer.status in (301, 400, 403, 404), (path, answer.status)
         assert b"manifestSha256" not in answer.body and b"sessionId" not in answer.body
+
+
+def test_a_cluster_without_the_api(cluster: Cluster, evidence: Evidence) -> None:
+    """The command line recognises the answer of the API server for an absent group, and then uses `kubectl exec`."""
+    answer = Caller(cluster, ADMIN).get(f"{ROOT.replace('artifacts', 'absent')}/namespaces/e2e-shop/sessions/till/manifest")
+    assert answer.status == 404
+    assert any(words in answer.body.decode() for words in NO_RESOURCE)
 
 
 def test_ranges_through_the_api_server(cluster: Cluster, evidence: Evidence) -> None:

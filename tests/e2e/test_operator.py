@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import RigError
-from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm, restricted
+from tests.e2e.conftest import CHART, RESTRICTED, VALUES, Installation, helm, restricted, send_trace
 from tests.support.logs import verification
 from tests.support.operator import Kubectl, investigation, pod, until
 
@@ -26,32 +25,11 @@ def speaker(shop: Kubectl) -> str:
     return "speaker"
 
 
-def trace(service: str) -> dict[str, Any]:
-    """Return an OTLP document with one failing span of the current time."""
-    now = time.time_ns()
-    span = {
-        "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
-        "spanId": "00f067aa0ba902b7",
-        "name": "POST /pay",
-        "kind": 2,
-        "startTimeUnixNano": str(now - 3_000_000_000),
-        "endTimeUnixNano": str(now - 2_500_000_000),
-        "status": {"code": 2, "message": "connection refused"},
-    }
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
-
-
 def test_logs_metrics_and_traces_lie_on_the_volume(
     installation: Installation, observability: Kubectl, shop: Kubectl, speaker: str
 ) -> None:
     """With the chart's rights an Investigation is Completed: data of all sources, nodes included, with matching digests."""
-    send = "import sys, urllib.request as u; u.urlopen(u.Request('http://jaeger.e2e-observability:4318/v1/traces',"
-    send += " sys.argv[1].encode(), {'Content-Type': 'application/json'}), timeout=10).read()"
-    installation.python(send, json.dumps(trace("payments")))
-    seen = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())"
-    search = "http://jaeger.e2e-observability:16686/api/traces?service=payments&limit=5&lookback=1h"
-    until(lambda: json.loads(installation.python(seen, search))["data"], 30, "Jaeger has the trace")
+    send_trace(installation, "payments")
     resource = shop.investigate(
         "whole",
         window={"lookback": "15m"},

@@ -1,13 +1,15 @@
 """The shared operator and namespace, for tests that need no special operator."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT
+from tests.support.gitops import Site, running_site
 from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, free_port, pod, until
 
@@ -60,6 +62,28 @@ def node_reading_operator(kubectl: Kubectl, directory: Path) -> Iterator[Operato
         yield operator
 
 
+def kubectl_in(name: str) -> Any:
+    """Return a module's fixture `kubectl`: kubectl in a namespace of its own, with this name."""
+
+    @pytest.fixture(scope="module")
+    def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
+        with namespace(prepared, name) as kubectl:
+            yield kubectl
+
+    return kubectl
+
+
+def operator_of(run: Callable[[Kubectl, Path], AbstractContextManager[Operator]]) -> Any:
+    """Return a module's fixture `operator`: an operator of its own, which `run` starts for the module's namespace."""
+
+    @pytest.fixture(scope="module")
+    def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+        with run(kubectl, tmp_path_factory.mktemp("own")) as operator:
+            yield operator
+
+    return operator
+
+
 @pytest.fixture(scope="session")
 def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
     """kubectl in the namespace that `operator` watches."""
@@ -80,11 +104,16 @@ def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory, metrics
         yield operator
 
 
+def start_speaker(kubectl: Kubectl) -> None:
+    """Start a pod that writes a line, and wait until it runs."""
+    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"))
+    kubectl.wait("pod/speaker", "condition=Ready")
+
+
 @pytest.fixture(scope="module")
 def speaker(kubectl: Kubectl) -> str:
     """A pod that has logs."""
-    kubectl.apply(pod("speaker", "echo evidence; sleep 3600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
+    start_speaker(kubectl)
     until(lambda: "evidence" in kubectl("logs", "speaker"), 30, "the pod has spoken")
     return "speaker"
 
@@ -95,6 +124,14 @@ def own_namespace(prepared: Cluster, request: pytest.FixtureRequest) -> Iterator
     name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
     with namespace(prepared, f"it-{name}") as kubectl:
         yield kubectl
+
+
+@pytest.fixture(scope="module")
+def site(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A namespace for the tests with a GitOps engine, with an operator of its own."""
+    engine = request.path.stem.removeprefix("test_")
+    with namespace(prepared, f"it-{engine}") as kubectl, running_site(kubectl, tmp_path_factory.mktemp(engine)) as site:
+        yield site
 
 
 @pytest.fixture

@@ -108,6 +108,14 @@ def test_every_way_of_applying_takes_what_another_applied(unwatched: Kubectl, wa
         unwatched("delete", "investigation", "applied")
 
 
+def test_a_field_without_a_value_is_refused_by_server_side_apply(unwatched: Kubectl) -> None:
+    """`events:` is null. Client-side apply drops it; server-side apply, and so Flux, names the field."""
+    manifest = resource("Investigation", {**EMPTY, "events": None}, "null")
+    with pytest.raises(RigError, match=r'spec.events in body must be of type object: "null"'):
+        unwatched(*FLUX, DRY, "-f", "-", stdin=manifest)
+    assert "created" in unwatched(*CLIENT, DRY, "-f", "-", stdin=manifest)
+
+
 @pytest.mark.parametrize("path", ["inv", "inv.spec", "inv.spec.targets", "inv.spec.metrics", "inv.status", "ds.spec"])
 def test_every_field_explains_itself(kubectl: Kubectl, path: str) -> None:
     """`kubectl explain` has a description for the resource and for each of its fields."""

@@ -122,6 +122,7 @@ def attacked(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shop.apply(pod("till", f"echo {OWN}; sleep 3600", {"app": "till"}))
     bank.apply(pod("vault", f"echo {FOREIGN}; sleep 3600", {"app": "vault"}))
     shop.apply(investigation("older", targets=TARGETS))  # before there is a policy
+    shop.apply(investigation("older-waits", targets=TARGETS, suspend=True))
     rendered = chart(prepared)
     prepared.run_kubectl("apply", "-f", "-", stdin=rendered)
     policy = re.search(rf"{PREFIX}-creators-[0-9a-f]+[.]{RELEASE}", rendered)
@@ -201,6 +202,15 @@ def test_what_is_older_than_the_policy_is_not_captured(attacked: Attacked) -> No
     assert (status["phase"], status["conditions"][0]["reason"]) == ("Failed", "CreatorNotChecked")
     assert "create it again" in status["conditions"][0]["message"]
     assert "session" not in status
+
+
+def test_what_was_suspended_before_the_policy_stood(attacked: Attacked) -> None:
+    """The policy checks who ends the suspension, and the operator knows that it does: then it is captured."""
+    patch = ("patch", "investigation", "older-waits", "--type=merge", '-p={"spec": {"suspend": false}}')
+    until(lambda: "suspendedUnder" in attacked.shop.get("investigation", "older-waits").get("status", {}), 30, "it is noted")
+    assert "may not get pods/log" in attacked.refusal("alice", *patch)
+    assert attacked.refusal("bob", *patch) == ""
+    assert attacked.shop.ended("older-waits")["status"]["phase"] == "Completed"
 
 
 def test_other_namespaces_are_out_of_reach(attacked: Attacked) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster import programs
 from tests.cluster.rig import RigError
+from tests.integration.conftest import start_speaker
 from tests.support.http import OVER, serving
 from tests.support.operator import (
     Kubectl,
@@ -20,7 +21,6 @@ from tests.support.operator import (
     data_source,
     evidence_of,
     investigation,
-    pod,
     session_of,
     until,
 )
@@ -142,7 +142,7 @@ def test_a_deleted_one_stops_and_its_name_is_free(kubectl: Kubectl, operator: Op
 def test_more_than_may_run_are_queued(own_namespace: Kubectl, root: Path, hanging: str) -> None:
     """If only one may run, the second is Queued until the first has ended."""
     kubectl = own_namespace
-    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
+    start_speaker(kubectl)
     operator = Operator(kubectl.cluster, root, [kubectl.namespace], ["--max-investigations=1"]).start()
     try:
         kubectl.apply(investigation("first", traces=traces_from(hanging)))

@@ -306,7 +306,7 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
     notes = {key for key, gap in gaps.items() if gap.get("severity") == "note"}
     assert notes == {("KubernetesEvents", "events of nodes"), ("KubernetesObjects", "nodes")}
     rules = {
-        "events": '{apiGroups: [""], resources: [events], verbs: [list]}',
+        "events, and which pods came and went": '{apiGroups: [""], resources: [events], verbs: [list]}',
         "replicasets": "{apiGroups: [apps], resources: [replicasets], verbs: [get]}",
     }
     for target, rule in rules.items():

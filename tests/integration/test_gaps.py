@@ -83,12 +83,14 @@ def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker:
         check_partial(resource, ("Jaeger", "InvalidResponse"))
 
 
+async def silence(request: web.Request) -> web.Response:
+    """Answer only when the test is over."""
+    await request.app[OVER].wait()
+    return web.Response()
+
+
 def test_a_source_that_hangs(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
     """A Prometheus that accepts connections and never answers is one gap, TimedOut, after its DataSource's timeout."""
-
-    async def silence(request: web.Request) -> web.Response:
-        await request.app[OVER].wait()
-        return web.Response()
 
     kubectl.apply(data_source("it-silent", "prometheus", serve(silence), timeout="1s"))
     resource = kubectl.investigate(
@@ -217,10 +219,6 @@ def test_a_data_source_for_others(kubectl: Kubectl, operator: Operator, speaker:
 
 def test_the_timeout_ends_what_still_runs(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
     """After its own timeout the Investigation is TimedOut, and keeps what was captured before."""
-
-    async def silence(request: web.Request) -> web.Response:
-        await request.app[OVER].wait()
-        return web.Response()
 
     kubectl.apply(data_source("it-very-silent", "jaeger", serve(silence), timeout="10m"))
     resource = kubectl.investigate(

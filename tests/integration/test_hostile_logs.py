@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.cluster.provider import Cluster
-from tests.integration.conftest import namespace, running_operator
+from tests.integration.conftest import kubectl_in, operator_of, running_operator
 from tests.support.http import OVER
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, since, stamped, whole
 from tests.support.logs import as_kubectl_prints, kubectl_logs
@@ -23,18 +22,11 @@ MOST_BYTES = 240 * 10**6  # of the operator and its parsers, each with the patte
 BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
 HELD_BACK_BYTES = 4096  # the API server sends a log in blocks of this size
 GOOD = [b"good line %d" % number for number in range(3000)]
+GOOD_LOG = whole(stamped(GOOD, BEGUN))
 
 
-@pytest.fixture(scope="module")
-def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    with namespace(prepared, "it-hostile-logs") as kubectl:
-        yield kubectl
-
-
-@pytest.fixture(scope="module")
-def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with running_operator(kubectl, tmp_path_factory.mktemp("hostile")) as operator:
-        yield operator
+kubectl = kubectl_in("it-hostile-logs")
+operator = operator_of(running_operator)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +40,13 @@ def lines_of(document: Any, name: str) -> list[str]:
 
 
 def look(
-    kubelet: FakeKubelet, operator: Operator, name: str, hostile: Log, **spec: Any
+    kubelet: FakeKubelet, operator: Operator, name: str, hostile: Log, good: Log = GOOD_LOG, **spec: Any
 ) -> tuple[Any, Any, set[tuple[str, str]]]:
     """Investigate a pod with this log and a normal one. Returns the resource, the document, and the gaps' targets and reasons.
 
     Checks that the other container's log is complete, the session is intact, and memory has a limit.
     """
-    kubelet.run(name, {"good": whole(stamped(GOOD, BEGUN)), "hostile": hostile}, BEGUN)
+    kubelet.run(name, {"good": good, "hostile": hostile}, BEGUN)
     memory = Memory(operator.pid)
     logs = {"via": "api", **spec.pop("logs", {})}
     with memory.watched():
@@ -259,17 +251,25 @@ def test_a_kubelet_that_fails(kubelet: FakeKubelet, operator: Operator) -> None:
 def test_a_pod_that_is_replaced_while_it_is_read(kubelet: FakeKubelet, operator: Operator) -> None:
     """A pod of the same name and another uid is reported: the log may be its own."""
     replaced = False
+    good_was_read = asyncio.Event()
+
+    async def good(request: web.Request) -> AsyncGenerator[bytes, None]:
+        if "tailLines" in request.query:  # the last question about a log
+            good_was_read.set()
+        yield since(stamped(GOOD, BEGUN), request)
 
     async def replacing(request: web.Request) -> AsyncGenerator[bytes, None]:
         nonlocal replaced
         if not replaced:
             replaced = True
+            async with asyncio.timeout(30):
+                await good_was_read.wait()
             await asyncio.to_thread(kubelet.kubectl, "delete", "pod", "replaced", "--force", "--grace-period=0")
-            logs = {"good": whole(stamped(GOOD, BEGUN)), "hostile": whole(stamped([b"of the second"], BEGUN))}
+            logs = {"good": GOOD_LOG, "hostile": whole(stamped([b"of the second"], BEGUN))}
             await asyncio.to_thread(kubelet.run, "replaced", logs, BEGUN)
         yield since(stamped([b"of the first"], BEGUN), request)
 
-    resource, _, gaps = look(kubelet, operator, "replaced", replacing)
+    resource, _, gaps = look(kubelet, operator, "replaced", replacing, good)
     assert gaps == {("pod/replaced", "PodReplaced")}
     assert resource["status"]["phase"] == "PartiallyCompleted"
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.cluster.provider import Cluster
-from tests.integration.conftest import namespace, node_reading_operator
+from tests.integration.conftest import kubectl_in, node_reading_operator, operator_of
 from tests.support.http import OVER, serving
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, in_file, stamped, whole
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, session_of
@@ -28,16 +27,8 @@ FIRST, SECOND = "0.log.20260101-000000", "0.log.20260101-001000"
 Files = dict[str, bytes | Log]
 
 
-@pytest.fixture(scope="module")
-def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    with namespace(prepared, "it-node-faults") as kubectl:
-        yield kubectl
-
-
-@pytest.fixture(scope="module")
-def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with node_reading_operator(kubectl, tmp_path_factory.mktemp("node-faults")) as operator:
-        yield operator
+kubectl = kubectl_in("it-node-faults")
+operator = operator_of(node_reading_operator)
 
 
 @pytest.fixture(scope="module")
@@ -189,12 +180,17 @@ async def hanging(request: web.Request) -> AsyncGenerator[bytes, None]:
     await request.app[OVER].wait()
 
 
-def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
-    """After the read timeout the API returns every line once, also those that the node had sent."""
-    resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
+def assert_read_by_api(resource: Any, document: Any) -> None:
+    """Every line is there once, without a gap, although the node failed."""
     assert resource["status"]["phase"] == "Completed", resource["status"]
     assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
     assert lines_of(document) == TEXTS
+
+
+def test_a_node_that_hangs_is_given_up(kubelet: FakeKubelet) -> None:
+    """After the read timeout the API returns every line once, also those that the node had sent."""
+    resource, document = look(kubelet, "given-up", {"0.log": hanging}, logs={"via": "auto"})
+    assert_read_by_api(resource, document)
 
 
 def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
@@ -208,9 +204,7 @@ def test_a_node_that_hangs_until_the_time_is_up(kubelet: FakeKubelet) -> None:
 def test_auto_falls_back_without_a_word(kubelet: FakeKubelet) -> None:
     """If the node was not requested, its failure is no gap."""
     resource, document = look(kubelet, "auto", {"0.log": cut_in_the_midst}, logs={"via": "auto"})
-    assert resource["status"]["phase"] == "Completed", resource["status"]
-    assert document["metadata"]["via"] == {"container/app (run 0)": "api"}
-    assert lines_of(document) == TEXTS
+    assert_read_by_api(resource, document)
 
 
 def rotate(files: Files) -> None:

@@ -2,31 +2,21 @@
 
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.cluster.provider import Cluster
-from tests.integration.conftest import namespace, node_reading_operator, running_operator
+from tests.integration.conftest import kubectl_in, namespace, node_reading_operator, operator_of, running_operator
 from tests.support.logs import STRANGE
 from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of
 
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture(scope="module")
-def kubectl(prepared: Cluster) -> Iterator[Kubectl]:
-    with namespace(prepared, "it-node-logs") as kubectl:
-        yield kubectl
-
-
-@pytest.fixture(scope="module")
-def operator(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    with node_reading_operator(kubectl, tmp_path_factory.mktemp("node-logs")) as operator:
-        yield operator
+kubectl = kubectl_in("it-node-logs")
+operator = operator_of(node_reading_operator)
 
 
 def both_ways(kubectl: Kubectl, name: str, target: str, **spec: Any) -> tuple[Any, Any]:

@@ -1,7 +1,9 @@
-"""The operator killed in the middle of its work, again and again: every Investigation ends, none is captured twice."""
+"""The operator is killed or stopped in the middle of its work: every Investigation ends, none is captured twice."""
 
 import asyncio
 import json
+import signal
+import urllib.request
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aletheia_operator.clients.kill_timer import EXIT_CODE
+from tests.integration.conftest import start_speaker
 from tests.support.http import OVER, serving
 from tests.support.operator import (
     TIMELINE,
@@ -125,8 +129,7 @@ def test_killed_ten_times_in_the_middle_of_twenty(own_namespace: Kubectl, root: 
 def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) -> None:
     """If the last status was lost, it is written from the manifest, without a second capture."""
     kubectl = own_namespace
-    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
+    start_speaker(kubectl)
     operator = Operator(kubectl.cluster, root, [kubectl.namespace]).start()
     first = kubectl.investigate("lost", targets=[{"pod": "speaker"}], logs={})
     operator.kill()
@@ -145,8 +148,7 @@ def test_killed_between_manifest_and_status(own_namespace: Kubectl, root: Path) 
 def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, root: Path) -> None:
     """After SIGTERM during a capture the process ends soon, and the next process continues the same session."""
     kubectl = own_namespace
-    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
+    start_speaker(kubectl)
     answers = False
 
     async def hanging_at_first(request: web.Request) -> web.Response:
@@ -177,8 +179,7 @@ def test_a_graceful_stop_leaves_the_rest_to_the_next(own_namespace: Kubectl, roo
 def test_a_second_operator_takes_over_when_the_first_is_killed(own_namespace: Kubectl, root: Path) -> None:
     """Both run at the same time on one volume: one captures, the other waits. Nothing is captured twice, nothing is lost."""
     kubectl = own_namespace
-    kubectl.apply(pod("speaker", "echo evidence; sleep 600"))
-    kubectl.wait("pod/speaker", "condition=Ready")
+    start_speaker(kubectl)
     answered: Counter[str] = Counter()
     answers = False
 
@@ -221,3 +222,48 @@ def test_a_second_operator_takes_over_when_the_first_is_killed(own_namespace: Ku
     captured = Counter(artifact["target"] for artifact in manifest["artifacts"] if artifact["fetcher"] != "Aletheia")
     assert set(captured.values()) == {1}
     assert {*queries, "pod/speaker"} <= captured.keys(), captured
+
+
+def test_a_stopped_leader_ends_when_it_continues(own_namespace: Kubectl, root: Path) -> None:
+    """A standby takes over from a leader that is stopped. When that one continues, it ends, and its capture is resumed."""
+    kubectl = own_namespace
+    answers = False
+
+    async def hanging_at_first(request: web.Request) -> web.Response:
+        if not answers:
+            await request.app[OVER].wait()
+        return web.json_response({"data": ["shop"] if request.path.endswith("/services") else []})
+
+    def leader(operator: Operator) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=5) as answer:
+            return str(json.load(answer)["leader"])
+
+    options = [f"--operator-namespace={kubectl.namespace}", "--lease=flight", "--lease-seconds=3"]
+    with serving() as serve:
+        kubectl.apply(data_source("it-hanging", "jaeger", serve(hanging_at_first)))
+        first = Operator(kubectl.cluster, root, [kubectl.namespace], options).start()
+        second = Operator(kubectl.cluster, root, [kubectl.namespace], options)
+        traces = [{"service": "shop", "dataSourceRef": {"name": "it-hanging"}}]
+        try:
+            kubectl.apply(investigation("fenced", traces=traces))
+            kubectl.wait("investigation/fenced", "jsonpath={.status.phase}=Running")
+            second.start()
+            holder = kubectl.get("lease", "flight")["spec"]["holderIdentity"]
+            assert leader(second) == leader(first) == holder
+            assert first.process is not None
+            first.process.send_signal(signal.SIGSTOP)
+            until(lambda: kubectl.get("lease", "flight")["spec"]["holderIdentity"] != holder, 20, "the standby leads")
+            # the lock on the session, which the stopped process keeps, lets nobody else write either
+            until(lambda: "another process works on session" in second.log_path.read_text(), 20, "the standby goes on with it")
+            answers = True
+            first.process.send_signal(signal.SIGCONT)
+            assert first.process.wait(10) == EXIT_CODE
+            resource = kubectl.ended("fenced", 30)
+        finally:
+            first.kill()
+            second.stop()
+    assert resource["status"]["phase"] == "Completed", resource["status"]
+    session = session_of(resource)
+    check_session(session)
+    assert [path.name for path in (root / "sessions").glob("INC-*")] == [session.name]
+    assert not kubectl.get("lease", "flight")["spec"].get("holderIdentity"), "a stopped operator releases the Lease"

@@ -83,7 +83,7 @@ def test_the_traces_that_the_logs_name(kubectl: Kubectl, operator: Operator, log
     assert [trace["traceID"] for trace in document["data"]] == [trace_id for trace_id in order if trace_id != UNKNOWN]
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("NotFound", "traces/from logs")
-    assert "1 of the 5 traces" in gap["message"]
+    assert "the logs mention 5 traces; Jaeger does not have 1" in gap["message"]
     assert "4 traces (1 failing)" in evidence_of(resource)[1]["summary"]
 
 

@@ -174,6 +174,33 @@ def test_round_trip(server: servers.S3, bucket: Path, tmp_path: Path, capsys: py
     assert main(["session", "verify", f"--root={tmp_path / 'other'}"]) == 0
 
 
+def test_with_the_operators_own_identity(
+    server: servers.S3, bucket: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STS gives keys for the pod's token, and the server accepts what is signed with them, multipart uploads included.
+
+    This server knows no session tokens, so the keys are without one.
+    """
+    forms: list[dict[str, Any]] = []
+
+    async def sts(request: web.Request) -> web.Response:
+        forms.append(dict(await request.post()))
+        keys = {"AccessKeyId": server.access_key, "SecretAccessKey": server.secret_key, "SessionToken": ""}
+        keys["Expiration"] = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+        text = "".join(f"<{name}>{value}</{name}>" for name, value in keys.items())
+        result = f"<AssumeRoleWithWebIdentityResult><Credentials>{text}</Credentials></AssumeRoleWithWebIdentityResult>"
+        return web.Response(text=f"<AssumeRoleWithWebIdentityResponse>{result}</AssumeRoleWithWebIdentityResponse>")
+
+    (tmp_path / "token").write_text("the-token")
+    for name, value in {"WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "ENDPOINT_URL_STS": serve(sts)}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    archive = Archive(server, bucket.name, access_key="wrong", spec={"auth": {"cloudIdentity": "aws"}})
+    snapshot = archive.capture(tmp_path / "root", Memory(ANSWERS))
+    assert (snapshot.manifest.phase, snapshot.manifest.gaps) == ("Completed", [])
+    assert files_of(copy_of(snapshot, bucket)) == files_of(Path(snapshot.path))
+    assert [form["WebIdentityToken"] for form in forms] == ["the-token"]
+
+
 def test_by_https_with_a_ca_of_its_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The endpoint's certificate is checked with the DataSource's CA; without the CA nothing is sent."""
     directory = tmp_path_factory.mktemp("s3-tls")

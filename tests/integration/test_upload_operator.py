@@ -77,12 +77,12 @@ def own_files(resource: Any) -> dict[str, bytes]:
     return {name: content for name, content in files_of(session_of(resource)).items() if name != "custody.json"}
 
 
-def reachable(kubectl: Kubectl, name: str) -> Any:
-    def reason() -> Any:
+def wait_until_checked(kubectl: Kubectl, name: str, reason: str) -> None:
+    def checked() -> bool:
         conditions = (kubectl.get("datasource", name).get("status") or {}).get("conditions") or [{}]
-        return conditions[0].get("reason")
+        return bool(conditions[0].get("reason") == reason)
 
-    return until(reason, 30, f"{name} was looked at")
+    until(checked, 60, f"{name} is {reason}")
 
 
 def events_of(kubectl: Kubectl, name: str) -> dict[str, str]:
@@ -107,7 +107,7 @@ def test_uploaded(kubectl: Kubectl, operator: Operator, server: servers.S3) -> N
     assert status["session"]["uploaded"] == {"dataSource": "i6-archive", "url": url}
     assert copy_of(resource, server) == own_files(resource)
     assert any(b"evidence" in content for content in copy_of(resource, server).values())
-    assert reachable(kubectl, "i6-archive") == "Answered"
+    wait_until_checked(kubectl, "i6-archive", "Answered")
     assert any(url in condition["message"] for condition in status["conditions"])
 
 
@@ -131,7 +131,8 @@ def test_refused(kubectl: Kubectl, operator: Operator, server: servers.S3) -> No
         assert list(session_of(resource).glob("data/logs/*"))
         assert gap["message"][:100] in events_of(kubectl, f"refused-{source}")[reason]
     assert files_of(server.directory) == before
-    assert (reachable(kubectl, "i6-wrong"), reachable(kubectl, "i6-nowhere")) == ("Forbidden", "NotFound")
+    wait_until_checked(kubectl, "i6-wrong", "Forbidden")
+    wait_until_checked(kubectl, "i6-nowhere", "NotFound")
     everything = [
         kubectl("get", "events,investigations,datasources", "-A", "-o", "yaml"),
         operator.log_path.read_text(),

@@ -22,6 +22,7 @@ from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.settings import Rights
 from tests.support.faults import Fault
+from tests.support.merging import merged
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OWNER = InvestigationReference(namespace="production", name="payments-500s", uid="6f9619ff-8b86-d011-b42d-00cf4fc964ff")
@@ -78,18 +79,15 @@ def capture(
     if cancel:
         fetcher.cancel = order.cancelled.set  # type: ignore[attr-defined]
     kubernetes = tools.pop("kubernetes", None)
-    shared = Tools(
-        SessionLayout(root),
-        cast("Any", kubernetes),
-        cast("Any", None),
-        fetchers=(fetcher,),
-        max_fetches=1,
-        now=now,
-        parsers=NoWorkers(),
-        sleep=_no_sleep,
-        **tools,
-    )
+    shared = _tools(root, kubernetes, fetcher, now=now, parsers=NoWorkers(), **tools)
     return asyncio.run(investigate(order, shared, report))
+
+
+def _tools(root: Path, kubernetes: Any, fetcher: Any, **more: Any) -> Tools:
+    """Return tools for one question at a time, without HTTP."""
+    return Tools(
+        SessionLayout(root), kubernetes, cast("Any", None), fetchers=(fetcher,), max_fetches=1, sleep=_no_sleep, **more
+    )
 
 
 async def _no_sleep(seconds: float) -> None:
@@ -137,36 +135,15 @@ class StoredResource:
         if self.fault:
             self.fault.passes("before patch")
         new = self.file.with_suffix(".new")
-        new.write_text(json.dumps(_merged(self.status, status)))
+        new.write_text(json.dumps(merged(self.status, status)))
         new.replace(self.file)  # in one step: a kill in another thread may come at any moment
         if self.fault:
             self.fault.passes("after patch")
 
 
-def _merged(old: Any, new: Any) -> Any:
-    """JSON merge patch (RFC 7386)."""
-    if not isinstance(new, dict):
-        return new
-    merged = {**(old if isinstance(old, dict) else {})}
-    for name, value in new.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), value)
-    return merged
-
-
 def operate(root: Path, fetcher: Memory, resource: StoredResource) -> None:
     """Run an operator that starts and finds the resource, until it is finished."""
-    tools = Tools(
-        SessionLayout(root),
-        cast("Any", resource),
-        cast("Any", None),
-        fetchers=(fetcher,),
-        max_fetches=1,
-        now=lambda: NOW,
-        sleep=_no_sleep,
-    )
+    tools = _tools(root, resource, fetcher, now=lambda: NOW)
 
     async def run() -> None:
         shared = Shared(

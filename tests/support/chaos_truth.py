@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aletheia_operator.fetchers.kubernetes.events import GONE_PODS
+from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN
 from tests.support.operator import Kubectl, session_of
 
 READER = "reader"
@@ -156,7 +158,8 @@ class _Held:
             outcome.captured += len(inside) - len(missing)
             if not missing:
                 continue
-            reason = next(_reasons(self.gaps, writer), None)
+            deleted = any(moment.what.startswith(f"pod/{writer.pod} is deleted") for moment in outcome.moments)
+            reason = next(_reasons(self.gaps, writer, deleted), None)
             if reason is None:
                 outcome.lost[f"{self.name} {writer}"] += len(missing)
                 self._tell(writer, f"lost {_ranges(missing)}")
@@ -175,7 +178,7 @@ class _Held:
                 continue
             uid, name, run, number, second = match[1], match[2], int(match[3]), int(match[4]), int(match[5])
             writer = Writer(uid, pod, name, run)
-            if (uid, name, run) != (uid_of_pod, entry["container"], entry["run"]):
+            if (uid, name, run) != (uid_of_pod, entry["container"], entry["run"]) and not self._is_doubtful(entry, pod):
                 misnamed[writer, f"{uid_of_pod} {entry['container']} run {entry['run']}"][number] = second
             numbers = self.had.setdefault((uid, name, run), set())
             if number in numbers:
@@ -187,6 +190,11 @@ class _Held:
         for writer, lines in doubled.items():
             self.outcome.doubled[f"{self.name} {writer}"] += len(lines)
             self._tell(writer, f"twice {_ranges(lines)}")
+
+    def _is_doubtful(self, entry: Any, pod: str) -> bool:
+        """Return whether a gap says that the run of an entry is not known."""
+        run = f"pod/{pod} container/{entry['container']} (run {entry['run']}"
+        return any(gap["target"].startswith((f"{run})", f"{run},")) and UNKNOWN_RUN in gap["message"] for gap in self.gaps)
 
     def _tell(self, writer: Writer, what: str) -> None:
         """Add what is needed to understand a fault: lines, gaps of the pod, the way of reading, and what happened."""
@@ -231,11 +239,14 @@ def _clock(second: float) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%H:%M:%S}"
 
 
-def _reasons(gaps: Sequence[Any], writer: Writer) -> Iterator[str]:
-    """Yield the reasons of gaps for this run. A gap of a pod that is gone, replaced or given up counts for all its runs."""
+def _reasons(gaps: Sequence[Any], writer: Writer, deleted: bool) -> Iterator[str]:
+    """Yield the reasons of gaps for this run. A gap of a pod that is gone, replaced or given up counts for all its runs.
+
+    For a deleted pod, so does a gap that says that deleted pods are not known.
+    """
     for gap in gaps:
         target = gap["target"]
-        if target == f"pod/{writer.pod}" and gap["reason"] in _OF_PODS:
+        if (target == f"pod/{writer.pod}" and gap["reason"] in _OF_PODS) or (deleted and target.endswith(GONE_PODS)):
             yield gap["reason"]
         if target.startswith(f"pod/{writer.pod} container/{writer.container} (") and writer.run in _runs_named(target):
             yield gap["reason"]

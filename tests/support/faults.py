@@ -19,7 +19,9 @@ STEPS = {
 
 @dataclass
 class Fault:
-    """A fault at step `at` (from 1): `kill`, `torn` (half a write, then a kill), or an errno's name for a failing call.
+    """A fault at step `at` (from 1).
+
+    `kind`: `kill`, `torn` (half a write, then a kill), `interrupt` (Ctrl-C), or an errno's name for a failing call.
 
     `taken` lists the names of the steps so far.
     """
@@ -63,6 +65,9 @@ class Fault:
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **options: Any) -> Any:
             if not self._reaches(name):
+                return call(*arguments, **options)
+            if self.kind == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
                 return call(*arguments, **options)
             if name == "write" and self.kind != "kill":
                 call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])

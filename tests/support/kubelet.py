@@ -127,7 +127,11 @@ class FakeKubelet:
         if not isinstance(content, bytes):
             return await _stream(request, content) if content else web.Response(status=404)
         part = content[request.http_range]
-        return web.Response(status=206 if "Range" in request.headers else 200, body=part)
+        if "Range" not in request.headers:
+            return web.Response(body=part)
+        start = request.http_range.start or 0
+        headers = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(content)}"}
+        return web.Response(status=206, body=part, headers=headers)
 
 
 async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
@@ -156,7 +160,7 @@ async def _stream(request: web.Request, log: Log) -> web.StreamResponse:
 def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") -> Iterator[FakeKubelet]:
     """Run a kubelet until the context ends, with a Node that runs only pods with its name in the spec."""
     kubelet = FakeKubelet(kubectl, node)
-    address = _address_towards(kubectl.cluster)
+    address = address_towards(kubectl.cluster)
     with serving(_serving_certificate(kubectl.cluster, address, directory), address) as serve:
         port = int(serve(kubelet.answer).rpartition(":")[2])
         taint = {"key": "aletheia.dev/fake", "effect": "NoSchedule"}
@@ -177,7 +181,7 @@ def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") 
             kubectl("delete", "node", node)
 
 
-def _address_towards(cluster: Cluster) -> str:
+def address_towards(cluster: Cluster) -> str:
     """Return this machine's address as the API server sees it."""
     server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
     host, _, port = server.removeprefix("https://").rpartition(":")

@@ -1,6 +1,7 @@
 """Memory and processor time of processes of this machine, from /proc."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.02
+DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
+
+
+def image_environment() -> dict[str, str]:
+    """Return the image's settings of the memory allocator, so that memory is measured as in the image."""
+    return dict(re.findall(r"\b(MALLOC_\w+)=(\d+)", DOCKERFILE.read_text()))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.content import BLOCK_BYTES
 from aletheia_operator.serve.server import Server
+from aletheia_operator.serve.speed import SpeedLimit
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from tests.support.captures import Memory, capture
 from tests.unit.certificates import Authority, new_authority
@@ -55,8 +56,8 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(tmp_path: Path) -> AsyncIterator[Api]:
-    """An API on a free port of the loopback interface, with an empty volume."""
+async def serving(tmp_path: Path, speed_limit: SpeedLimit | None = None) -> AsyncIterator[Api]:
+    """An API on a free port of the loopback interface, with an empty volume. `speed_limit` None: the default one."""
     root, certificates = tmp_path / "volume", tmp_path / "certificates"
     certificates.mkdir()
     own, front_proxy = new_authority(), new_authority()
@@ -65,7 +66,7 @@ async def serving(tmp_path: Path) -> AsyncIterator[Api]:
         (certificates / name).write_bytes(pair)
     names = {"ca": front_proxy.pem, "allowedNames": ["front-proxy"], "usernameHeaders": ["X-Remote-User"]}
     (certificates / "front-proxy.json").write_bytes(orjson.dumps(names))
-    server = Server(Catalog(SessionLayout(root)), (certificates, certificates), ("127.0.0.1", 0), ("127.0.0.1", 0))
+    server = Server(Catalog(SessionLayout(root)), (certificates, certificates), ("127.0.0.1", 0), ("127.0.0.1", 0), speed_limit)
     stopped = asyncio.Event()
     running = asyncio.create_task(server.run(stopped))
     while not server.port:

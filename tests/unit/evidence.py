@@ -1,6 +1,7 @@
 """Evidence for tests of findings: objects, events and log lines as a real cluster writes them, read as a capture reads them."""
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -11,9 +12,9 @@ import orjson
 from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.findings import Evidence, OwnRules, Verdict, judge
 from aletheia_operator.findings.finding import Finding
-from aletheia_operator.logs.entry_writer import RunSettings
-from aletheia_operator.logs.marks import codes_of
+from aletheia_operator.logs.marks import alike_of, codes_of
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 
 START, END = datetime(2026, 11, 22, 14, tzinfo=UTC), datetime(2026, 11, 22, 15, tzinfo=UTC)
@@ -111,7 +112,8 @@ class Incident:
             block = parsed(container, run, lines, levels)
             found = block.block.split(SEPARATOR) if block.count else []
             kept = self.left_lines(path, len(entries), len(found))
-            reader.read(Encoded(SEPARATOR.join(found[n] for n in kept), bytes(block.codes[n] for n in kept)))
+            numbers = array("H", (block.alike[n] for n in kept))
+            reader.read(Encoded(SEPARATOR.join(found[n] for n in kept), bytes(block.codes[n] for n in kept), alike=numbers))
             entries += [json.loads(found[n]) for n in kept]
         self.files[path] = entries
         reader.close(path, {"pod": pod, "levels": levels})
@@ -148,7 +150,8 @@ def parsed(container: str, run: int, lines: Iterable[str], levels: dict[str, int
     for level, count in parser.count.levels.items():
         levels[level] = levels.get(level, 0) + count
     blocks = [item for item in found if item.marks]
-    return Encoded(SEPARATOR.join(block.block for block in blocks), b"".join(codes_of(block.marks) for block in blocks))
+    marks = b"".join(block.marks for block in blocks)
+    return Encoded(SEPARATOR.join(block.block for block in blocks), codes_of(marks), alike=alike_of(marks))
 
 
 def event(reason: str, message: str, name: str = "web-1-a", kind: str = "Pod", **more: Any) -> Object:

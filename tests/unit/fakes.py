@@ -21,7 +21,8 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.logs.pool import ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
-from aletheia_operator.logs.run import RunCapture, RunOrder, RunResult
+from aletheia_operator.logs.run import Operation, RunOrder, RunResult
+from aletheia_operator.logs.run_spooler import RunSpooler
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session import InvestigationReference, SessionLayout
 from aletheia_operator.text.batches import Encoded
@@ -62,6 +63,12 @@ class FakeKubernetes:
     def as_service_account(self, namespace: str, name: str) -> "FakeKubernetes":
         user = f"system:serviceaccount:{namespace}:{name}"
         return FakeKubernetes(self.objects, self.lists, self.logs, self.log_head, user, self.asked)
+
+    def sharing(self, since: float) -> "FakeKubernetes":
+        return self
+
+    def counted(self, namespace: str) -> "FakeKubernetes":
+        return self
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = "") -> Any:
         self.asked.append((path, dict(query or {})))
@@ -114,7 +121,7 @@ class FakeKubernetes:
         self.created.append((path, dict(body)))
         return body
 
-    async def delete(self, path: str, uid: str) -> None:
+    async def delete(self, path: str, uid: str, propagation: str | None = None) -> None:
         self.deleted.append((path, uid))
 
     @asynccontextmanager
@@ -135,6 +142,17 @@ class FakeKubernetes:
     def real(self) -> Kubernetes:
         """Return this fake, typed as the class that it replaces."""
         return cast("Kubernetes", self)
+
+
+class WithoutLogs(FakeKubernetes):
+    """Answers every request for a log with this error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def _log_answers(self, query: Mapping[str, str]) -> Script:
+        return [self.error]
 
 
 @dataclass
@@ -175,7 +193,7 @@ class FakeInvestigations(FakeKubernetes):
 
 
 @dataclass
-class FakeKubelet(FakeKubernetes):
+class FakeKubernetesLogs(FakeKubernetes):
     """Answers logs as the kubelet does: all lines with a time of at least sinceTime."""
 
     lines: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
@@ -316,28 +334,28 @@ class InlineRun:
     """A run that is parsed in this process instead of a worker. `faults`: exceptions that the next calls of `feed` raise."""
 
     def __init__(self, order: RunOrder, faults: list[Exception]) -> None:
-        self.capture = RunCapture(order)
+        self.spooler = RunSpooler(order)
         self.position = Position()
         self.faults = faults
 
     async def feed(self, lines: bytes) -> None:
         if self.faults:
             raise self.faults.pop(0)
-        self.position = self.capture.feed(lines)
+        self.position = self.spooler.feed(lines)
 
     async def drain(self) -> None:
         pass
 
-    async def call(self, operation: str) -> None:
-        self.position = getattr(self.capture, operation)()
+    async def call(self, operation: Operation) -> None:
+        self.position = self.spooler.call(operation)
 
     async def end(self) -> RunResult:
-        result = self.capture.end()
+        result = self.spooler.end()
         self.position = result.position
         return result
 
     def close(self) -> None:
-        self.capture.spool.close()
+        self.spooler.spool.close()
 
 
 @dataclass

@@ -16,7 +16,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit.loopback import Loopback, Request
 
 Object = dict[str, Any]
-_STATUS = {403: "forbidden", 404: "not found", 410: "expired", 500: "broken"}
+_STATUS = {403: "forbidden", 404: "not found", 409: "changed", 410: "expired", 413: "too large", 500: "broken"}
 
 
 @dataclass

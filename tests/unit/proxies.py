@@ -3,7 +3,9 @@
 import http.client
 import io
 import json
+import os
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import pytest
 
 from aletheia_operator.cli import cluster as cluster_module
 from aletheia_operator.cli.kubectl import Proxy
+from tests.support.merging import merged
 from tests.unit.artifacts_server import ALICE, Api
 
 
@@ -63,6 +66,14 @@ class _Socket:
         return io.BytesIO(self._content)
 
 
+def program(directory: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a kubectl into the PATH."""
+    kubectl = directory / "kubectl"
+    kubectl.write_text(f"#!{sys.executable}\n{text}")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+
 def lying(status: int, body: bytes) -> Proxy:
     """Return a proxy that gives every request the same answer."""
     return _Lying(status, body)
@@ -78,6 +89,11 @@ def connect(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> None:
     monkeypatch.setattr(cluster_module, "kubectl_proxy", running)
 
 
+FORBIDDEN = (
+    'investigations.aletheia.dev is forbidden: User "tess" cannot create resource "investigations" in the namespace "shop"'
+)
+
+
 @dataclass
 class FakeApi(Proxy):
     """The API server with our resources, in memory. `objects`: by path; a number is the status of the answer.
@@ -88,6 +104,8 @@ class FakeApi(Proxy):
     objects: dict[str, Any] = field(default_factory=dict)
     events: list[list[dict[str, Any]]] = field(default_factory=list)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    refusal: str = ""
+    """Message of the answers that are numbers; empty: one of RBAC for 403."""
 
     @contextmanager
     def request(
@@ -108,7 +126,8 @@ class FakeApi(Proxy):
             return 200, b"".join(json.dumps(event).encode() + b"\n" for event in events)
         found = self.objects.get(path)
         if isinstance(found, int):
-            return found, _failure(found, "Forbidden" if found == 403 else "", f"{path} is answered {found}")
+            message = FORBIDDEN if found == 403 else f"{path} is answered {found}"
+            return found, _failure(found, "Forbidden" if found == 403 else "", self.refusal or message)
         if method == "POST":
             return self._post(path, query, body)
         if found is None and method == "GET" and path.rpartition("/")[2] == "investigations":
@@ -118,7 +137,7 @@ class FakeApi(Proxy):
         if found is None:
             return 404, _failure(404, "NotFound", f'investigations.aletheia.dev "{path.rpartition("/")[2]}" not found')
         if method == "PATCH":
-            found = self.objects[path] = _merged(found, body)
+            found = self.objects[path] = merged(found, body)
         if method == "DELETE":
             del self.objects[path]
         return 200, json.dumps(found).encode()
@@ -136,16 +155,3 @@ class FakeApi(Proxy):
 
 def _failure(code: int, reason: str, message: str) -> bytes:
     return json.dumps({"kind": "Status", "code": code, "reason": reason, "message": message}).encode()
-
-
-def _merged(found: Any, change: Any) -> Any:
-    """The object with a JSON merge patch applied."""
-    if not isinstance(change, dict):
-        return change
-    kept = dict(found) if isinstance(found, dict) else {}
-    for name, value in change.items():
-        if value is None:
-            kept.pop(name, None)
-        else:
-            kept[name] = _merged(kept.get(name), value)
-    return kept

@@ -79,7 +79,7 @@ async def test_a_manifest_that_could_not_be_saved_is_written_later(
 async def test_what_the_journal_does_not_know_is_a_gap(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the journal could not be written either, the session does not look complete."""
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "record", lambda self, done: self.done.update({done.key: done}))
+        patch.setattr(Session, "record", lambda self, *batch, **_: self.done.update((done.key, done) for done in batch))
         await unsaved(layout, monkeypatch)
     manifest = end_abandoned(layout, the_session(layout), LATER, "PartiallyCompleted")
     assert gaps_of(manifest) == [

@@ -47,6 +47,13 @@ def test_the_page_has_no_room_that_is_gone() -> None:
         assert (SOURCE / path).exists(), f"docs/architecture.md names {path}"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_pages_name_modules_that_exist(page: Path) -> None:
+    """A module that was renamed or removed is renamed or removed in every page."""
+    for path in re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.py)`", page.read_text()):
+        assert any((folder / path).exists() for folder in (SOURCE, ROOT, ROOT / "tests")), f"{page.name} names {path}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_has_a_docstring_and_a_readable_length(path: Path) -> None:
     """Its classes and functions are short too; the docstring of a longer one gives the reason."""
@@ -76,3 +83,17 @@ def test_test_modules_do_not_import_each_other(kind: str) -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:
                 assert not re.search(r"^tests\.\w+\.test_", node.module), f"{path.name} imports {node.module}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path) != "clients/errors.py"], ids=name_of)
+def test_the_meaning_of_an_http_status_is_in_one_table(path: Path) -> None:
+    """No module compares a status with a number: `clients/errors.py` has a name for each meaning."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            names = [getattr(side, "attr", getattr(side, "id", "")) for side in sides]
+            numbers = [part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)]
+            decided = any(name in ("status", "status_code") for name in names) and any(
+                isinstance(number, int) and 100 <= number < 600 for number in numbers
+            )
+            assert not decided, f"line {node.lineno}: name the statuses in clients/errors.py"

@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 
 from aletheia_operator.api.paths import ARTIFACTS_ROOT as ROOT
 from aletheia_operator.serve import app
-from aletheia_operator.serve.__main__ import JsonFormatter, PlainFormatter
 from aletheia_operator.serve.addresses import Address, NoSuchAddress, parse
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.content import BLOCK_BYTES, Content, FilePart
+from aletheia_operator.serve.speed import SpeedLimit
 from aletheia_operator.session import SessionLayout, create_session
 from aletheia_operator.session.archive import export_session
 from aletheia_operator.session.retention import expire
+from aletheia_operator.text.log_records import JsonFormatter, PlainFormatter
 from tests.support.captures import NOW, unfinished
 from tests.unit.artifacts_server import ALICE, Api, listed, made, serving, session_of, sessions
 from tests.unit.certificates import new_authority
@@ -165,14 +166,16 @@ async def test_links_are_not_followed(api: Api, level: str) -> None:
     assert orjson.loads(body)["kind"] == "Status"
 
 
-async def test_an_altered_file_is_no_success(api: Api) -> None:
-    """A file that is shorter than the manifest says gives an error before the first byte."""
+@pytest.mark.parametrize("content", [b"x", b"x" * 1_000_000])
+async def test_an_altered_file_is_gone(api: Api, content: bytes) -> None:
+    """A file of another size than the manifest says: the status before the first byte says that another try is in vain."""
     session = await session_of(api)
-    path = next(iter(listed(session)))
-    (session / path).write_bytes(b"x")
-    status, body, _ = await api.get(f"{sessions()}/payments/files/{path}")
-    assert status == 500
-    assert "altered" in orjson.loads(body)["message"]
+    altered, whole, *_ = listed(session)
+    (session / altered).write_bytes(content)
+    status, body, _ = await api.get(f"{sessions()}/payments/files/{altered}")
+    assert (status, orjson.loads(body)["reason"]) == (410, "Gone")
+    assert "was altered" in orjson.loads(body)["message"]
+    assert (await api.get(f"{sessions()}/payments/files/{whole}"))[0] == 200
 
 
 async def test_a_file_that_is_cut_while_it_is_sent_breaks_the_connection(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,10 +336,10 @@ async def test_one_caller_cannot_keep_the_others_out(api: Api, monkeypatch: pyte
     address, bob, released = f"{sessions()}/payments/archive", {"X-Remote-User": "bob"}, asyncio.Event()
     real, running = app.send, asyncio.Semaphore(0)
 
-    async def slow(request: web.Request, content: Content, note: Any) -> web.StreamResponse:
+    async def slow(request: web.Request, content: Content, *more: Any) -> web.StreamResponse:
         running.release()
         await released.wait()
-        return await real(request, content, note)
+        return await real(request, content, *more)
 
     monkeypatch.setattr(app, "send", slow)
     monkeypatch.setattr(app, "MAX_DOWNLOADS", 2)
@@ -355,6 +358,57 @@ async def test_one_caller_cannot_keep_the_others_out(api: Api, monkeypatch: pyte
         released.set()
     assert [task.result()[0] for task in (*held, first)] == [200] * 3
     assert (await api.get(address))[0] == 200
+
+
+class Recorder(SpeedLimit):
+    """Counts bytes, and delays none."""
+
+    sent = 0
+
+    async def wait(self, size: int) -> None:
+        self.sent += size
+
+
+async def test_every_byte_of_a_download_counts(tmp_path: Path) -> None:
+    """Those of files, parts of files and archives."""
+    speed_limit = Recorder()
+    async with serving(tmp_path, speed_limit) as api:
+        path = next(iter(listed(await session_of(api))))
+        received = 0
+        for part, headers in (
+            ("archive", {}),
+            ("manifest", {}),
+            (f"files/{path}", {"Range": "bytes=7-"}),
+        ):
+            received += len((await api.get(f"{sessions()}/payments/{part}", headers))[1])
+    assert speed_limit.sent == received
+
+
+@pytest.mark.parametrize("downloads", [1, 50])
+async def test_downloads_share_the_speed(downloads: int) -> None:
+    """After the first half second they get the speed together, and what was not used for long is not saved up."""
+    moment = [1000.0]
+    taken = [0] * downloads
+
+    async def sleep(seconds: float) -> None:
+        moment[0] += seconds
+        await asyncio.sleep(0)
+
+    speed_limit = SpeedLimit(1000, lambda: moment[0], sleep)
+    for _ in range(2):
+        began = moment[0] = moment[0] + 3600
+
+        async def download(number: int, end: float = began + 100) -> None:
+            while moment[0] < end:
+                await speed_limit.wait(10)
+                taken[number] += 10
+
+        before = sum(taken)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(downloads):
+                tasks.create_task(download(number))
+        assert 1000 * 100 <= sum(taken) - before <= 1000 * 101 + 10 * downloads
+    assert max(taken) - min(taken) <= 1010, "they take turns, after what was saved up"
 
 
 async def test_a_caller_who_does_not_read_is_disconnected(

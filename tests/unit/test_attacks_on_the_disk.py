@@ -19,7 +19,7 @@ from aletheia_operator.redact import Redactor
 from aletheia_operator.scratch import write_all
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
-from aletheia_operator.session.artifact import EntryBuffer, Written, encoded
+from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, encoded
 from aletheia_operator.session.files import open_new
 from aletheia_operator.session.second_pass import redact_session
 from aletheia_operator.session.store import Session, create_session
@@ -81,7 +81,7 @@ def test_no_name_of_a_session_leads_out_of_the_volume(tmp_path: Path, name: str,
     before = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
     root = tmp_path / "root"
     (root / "sessions").mkdir(parents=True)
-    for command in (["delete", "--yes", "--unasked"], ["hold", "--reason=x"], ["release"], ["show"], ["export"]):
+    for command in (["delete", "--yes", "--skip-hold-check"], ["hold", "--reason=x"], ["release"], ["show"], ["export"]):
         with pytest.raises(SystemExit) as ended:
             raise SystemExit(main(["session", command[0], f"--root={root}", *command[1:], "--", name.replace("\0", "")]))
         assert ended.value.code not in (0, None)
@@ -117,7 +117,7 @@ def evidence_in(directory: Path) -> list[Path]:
     return found
 
 
-def write(session: Session) -> Written:
+def write(session: Session) -> WrittenFile:
     entries = EntryBuffer(session.scratches())
     try:
         entries.add(encoded([{"line": EVIDENCE}]))

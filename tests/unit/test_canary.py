@@ -1,7 +1,7 @@
 """Secrets of each kind, in every place of every source: a capture leaves none of them anywhere.
 
-The capture is whole: fetchers, the parser, timeline, findings, manifest, status, report, export and upload. Sources answer on
-the loopback interface, Kubernetes from tables.
+The capture is whole: fetchers, the parser, timeline, findings, manifest, status, Events, report, export and upload. Sources
+answer on the loopback interface, Kubernetes from tables.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ import pytest
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.handlers import status
+from aletheia_operator.handlers.events import event_of
+from aletheia_operator.handlers.run import announce
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.report import PlainFiles, Source, markdown_report
 from aletheia_operator.serve import resource
@@ -158,6 +160,10 @@ def left_behind(snapshot: Snapshot, s3: S3, written: list[bytes], logged: str) -
         assert main(["session", "show", snapshot.manifest.session_id, f"--root={root.root}"]) == 0
     left["the command line"] = page.getvalue().encode()
     left["status"] = orjson.dumps(status.of_snapshot(snapshot, 1, {}, NOW))
+    posted: list[tuple[str, str, str]] = []
+    announce(snapshot, lambda *event: posted.append(event))
+    body = {"metadata": {"name": "incident", "namespace": "shop", "uid": "u"}}
+    left["Events"] = orjson.dumps([event_of(body, *event, NOW, 1, "one") for event in posted])
     left["the operator's log"] = logged.encode()
     return left
 
@@ -180,7 +186,7 @@ def all_found(left: dict[str, bytes]) -> dict[str, list[str]]:
 async def test_no_secret_of_the_spec_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Secrets in queries are in no file, name, manifest, report, status, archive or upload."""
+    """Secrets in queries are in no file, name, journal, manifest, report, status, archive or upload."""
     monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
     for name in ("TEXTS", "LINES"):  # short answers: this test is about the queries
         monkeypatch.setitem(globals(), name, globals()[name][:5])
@@ -195,8 +201,9 @@ async def test_no_secret_of_the_spec_is_left_behind(
     metrics = [{"query": query, "dataSourceRef": {"name": "prometheus"}} for query in queries]
     traces = [{"service": "shop", "tags": {"password": BY_NAME}, "dataSourceRef": {"name": "jaeger"}}]
     upload = {"upload": {"dataSourceRef": {"name": "s3"}}}
-    snapshot = await run(make_order(metrics=metrics, queries=lines, traces=traces, session=upload), tools)
-    left = await asyncio.to_thread(left_behind, snapshot, sources.s3, [], caplog.text)
+    with watched_writes() as written:
+        snapshot = await run(make_order(metrics=metrics, queries=lines, traces=traces, session=upload), tools)
+    left = await asyncio.to_thread(left_behind, snapshot, sources.s3, written, caplog.text)
     left["names"] = "\n".join(left).encode()
     assert await asyncio.to_thread(all_found, left) == {}
     assert snapshot.manifest.spec["metrics"][0]["query"].startswith("up{")

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from aletheia_operator.findings.entry_text import text_of
+from aletheia_operator.findings.error_categories import runtime_message
 from aletheia_operator.findings.revisions import changes_between, version_of
 from aletheia_operator.findings.verdict import shortened
-from aletheia_operator.findings.words import category_of, runtime_words, words_of
 from tests.unit.evidence import Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
 
 
@@ -124,6 +125,14 @@ def test_what_changed_is_saved_with_its_values() -> None:
     assert changes[1]["message"] == "web: revision 2 rolled out: app env REGION eu-1 → eu-9; version 9 (at 14:25)"
 
 
+TRACE = 'Traceback (most recent call last):\n  File "/app/main.py", line 7, in pay\n    raise bad\n'
+
+
+def failed(exception: str, message: str = "failed") -> Object:
+    """A structured line with an exception in a field."""
+    return {"line": "{}", "message": message, "fields": {"exception": exception}}
+
+
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
@@ -136,13 +145,20 @@ def test_what_changed_is_saved_with_its_values() -> None:
         ({"line": "{}", "message": "failed", "fields": {"err": {"message": "refused"}}}, "failed: refused"),
         ({"line": "{}", "message": "failed", "fields": {"error": None, "cause": 7}}, "failed"),
         ({"line": "{}", "message": "failed", "fields": ["error"]}, "failed"),
+        (failed(f"{TRACE}ValueError: bad record"), "failed: ValueError: bad record"),
+        (failed(f"{TRACE}a.b.Bad: record 7\nof 40\n"), "failed: a.b.Bad: record 7"),
+        (failed("java.io.IOException: gone\n\tat shop.Till.open(Till.java:7)"), "failed: java.io.IOException: gone"),
+        (failed(f"{TRACE}ConnectionError: refused", "paying failed: refused"), "paying failed: refused"),
+        (failed("KeyError: 'id'", "no 'id'"), "no 'id'"),
+        (failed("Traceback (most recent call last):\n"), "failed: Traceback (most recent call last):\n"),
+        (failed("\n \n"), "failed: \n \n"),
         ({"line": "plain"}, "plain"),
         ({}, ""),
     ],
 )
 def test_the_words_of_a_line_are_as_written(entry: Object, words: str) -> None:
     """With the head of a crash, and the error in a separate field of a structured line."""
-    assert words_of(entry) == words
+    assert text_of(entry) == words
 
 
 def test_what_a_runtime_says_without_its_layers() -> None:
@@ -151,8 +167,8 @@ def test_what_a_runtime_says_without_its_layers() -> None:
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable"
         ' to start container process: error during container init: exec: "/srv": stat /srv: no such file or directory'
     )
-    assert runtime_words(message) == 'exec: "/srv": stat /srv: no such file or directory'
-    assert runtime_words("anything else") == "anything else"
+    assert runtime_message(message) == 'exec: "/srv": stat /srv: no such file or directory'
+    assert runtime_message("anything else") == "anything else"
 
 
 USAGE = ("27 srv: unrecognized option --listn", *("27 Usage: srv [-d] [-p]" for _ in range(20)))
@@ -219,21 +235,6 @@ def test_probes_that_failed_only_while_a_pod_started() -> None:
     """However often: it is ready now."""
     failing = event("Unhealthy", "Startup probe failed: connection refused", container="app", count=14, minute=18, until=20)
     assert found(Incident().add(pod("web-1-a", running())).add_event(failing), "StartupProbe").severity == "info"
-
-
-@pytest.mark.parametrize(
-    ("text", "category"),
-    [
-        ("httpd: unrecognized option '--x'", "settings"),
-        ("flag provided but not defined: -x", "settings"),
-        ("sh: DATABASE_URL: must be set", "settings"),
-        ("/run.sh: line 3: pg_dump: not found", "missing"),
-        ("user 7 not found", ""),
-    ],
-)
-def test_words_that_tell(text: str, category: str) -> None:
-    """Options that a program does not know, settings that are not there, commands that a script does not find."""
-    assert category_of(text) == category
 
 
 def test_pods_that_leave_may_fail_their_probes() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,27 @@ import pytest
 import yaml
 
 from aletheia_operator import __main__ as command_line
-from aletheia_operator.api import DataSourceSpec
+from aletheia_operator.api import DataSourceSpec, InvestigationSpec
 from aletheia_operator.api.findings import FindingRule
 from aletheia_operator.cli.options import DEFAULT_ROOT
 from aletheia_operator.cli.pod import CONTAINER, SELECTOR
 from aletheia_operator.fetchers import with_templates
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from aletheia_operator.fetchers.prometheus.templates import expressions
+from aletheia_operator.handlers.job_objects import UID_LABEL, job_of
 from aletheia_operator.serve import __main__ as serve_command_line
-from aletheia_operator.settings import ArtifactsApi, ArtifactsProcess, Process, Rights, Scope, Settings, VolumeShares
+from aletheia_operator.session import InvestigationReference
+from aletheia_operator.settings import (
+    ArtifactsApi,
+    ArtifactsProcess,
+    Process,
+    Proxy,
+    Rights,
+    Runner,
+    Scope,
+    Settings,
+    VolumeShares,
+)
 from tests.support.helm import find_helm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,9 +94,19 @@ def operator_arguments(values: Values | None = None) -> list[str]:
 
 def granted_to_operator(objects: list[Object]) -> Iterator[tuple[str | None, str, str, str, frozenset[str]]]:
     """(namespace or None for the cluster, group, resource, verb, resource names) of what is bound to the operator."""
-    account = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"]
+    return granted_to(of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"], objects)
+
+
+def granted_to(account: str, objects: list[Object]) -> Iterator[tuple[str | None, str, str, str, frozenset[str]]]:
+    """The same of what is bound to a ServiceAccount of the chart. Everything else is bound to another one of the chart."""
+    templates = [item["template"]["spec"] for item in of_kind(objects, "PodTemplate")]
+    accounts = {pod["serviceAccountName"] for pod in templates}
+    accounts |= {item["spec"]["template"]["spec"]["serviceAccountName"] for item in of_kind(objects, "Deployment")}
     for binding in of_kind(objects, "ClusterRoleBinding", "RoleBinding"):
-        assert [subject["name"] for subject in binding["subjects"]] == [account]
+        (name,) = (subject["name"] for subject in binding["subjects"])
+        assert name in accounts
+        if name != account:
+            continue
         assert [subject["namespace"] for subject in binding["subjects"]] == ["aletheia"]
         namespace = binding["metadata"].get("namespace")
         (role,) = [
@@ -133,6 +156,8 @@ VALUE_SETS: dict[str, Values] = {
         "serviceAccount": {"create": False, "name": "made-elsewhere"},
     },
     "sessions in memory of the node": {"persistence": {"enabled": False, "size": "1Gi"}},
+    "a standby": {"replicas": 2, "persistence": {"accessModes": ["ReadWriteMany"]}},
+    "captures in Jobs": {"runner": {"mode": "job", "job": {"labels": {"kueue.x-k8s.io/queue-name": "captures"}}}},
     "a claim of one's own": {"persistence": {"existingClaim": "evidence"}},
     "data sources": {"dataSources": [PROMETHEUS, CONFINED, JAEGER, S3]},
     "everything about the pod": {
@@ -205,8 +230,9 @@ def test_two_releases_share_no_object() -> None:
 @each_value_set
 def test_pods_pass_the_restricted_profile(values: Values) -> None:
     """Every pod, the hook's included, is confined as the restricted profile wants, on a read-only root filesystem."""
-    for owner in of_kind(rendered(values), "Deployment", "Job", "Pod"):
-        pod = owner["spec"] if owner["kind"] == "Pod" else owner["spec"]["template"]["spec"]
+    for owner in of_kind(rendered(values), "Deployment", "Job", "Pod", "PodTemplate"):
+        holder = owner if owner["kind"] == "PodTemplate" else owner["spec"]
+        pod = owner["spec"] if owner["kind"] == "Pod" else holder["template"]["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001)
@@ -324,6 +350,32 @@ def test_additions_to_the_pod() -> None:
     assert pod["topologySpreadConstraints"][0]["topologyKey"] == "zone"
 
 
+def test_containers_of_ones_own() -> None:
+    """They run beside the operator, which stays the first; a name of the chart's own is refused."""
+    signer = {"name": "signer", "image": "signer:1", "args": ["--port=8005"]}
+    operator, added = operator_pod({"extraContainers": [signer]})["containers"]
+    assert (operator["name"], added) == ("operator", signer)
+    assert "/extraContainers/0/name" in refusal({"extraContainers": [signer | {"name": "operator"}]})
+    assert operator_pod({"extraInitContainers": [signer]})["initContainers"] == [signer]
+    assert "/extraInitContainers/0/name" in refusal({"extraInitContainers": [signer | {"name": "operator"}]})
+
+
+def test_times_of_probes() -> None:
+    """They can be changed one by one; each container keeps its own path."""
+    times = {"startup": {"failureThreshold": 300}, "liveness": {"timeoutSeconds": 30}, "readiness": {"initialDelaySeconds": 3}}
+    operator, artifacts = operator_pod({"probes": times, "artifactsApi": {"enabled": True}})["containers"]
+    assert operator["startupProbe"] == {
+        "httpGet": {"path": "/healthz", "port": "health"},
+        "periodSeconds": 2,
+        "timeoutSeconds": 5,
+        "failureThreshold": 300,
+    }
+    assert operator["livenessProbe"]["timeoutSeconds"] == artifacts["livenessProbe"]["timeoutSeconds"] == 30
+    assert artifacts["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert artifacts["readinessProbe"]["initialDelaySeconds"] == 3
+    assert "/probes/liveness/periodSeconds" in refusal({"probes": {"liveness": {"periodSeconds": 0}}})
+
+
 def of_helm_test(values: Values) -> list[Object]:
     """What `helm test` makes, and removes afterwards."""
     return [item for item in rendered(values) if (item["metadata"].get("annotations") or {}).get("helm.sh/hook") == "test"]
@@ -378,6 +430,49 @@ def test_there_is_never_more_than_one_operator() -> None:
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
 
+SHARED = {"persistence": {"accessModes": ["ReadWriteMany"]}}
+
+
+def test_a_standby_takes_over() -> None:
+    """With a volume that several nodes mount, replicas elect a leader by a Lease, on different nodes if possible."""
+    objects = render({"replicas": 2, **SHARED})
+    spec = the(objects, "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (
+        2,
+        {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+    )
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["labelSelector"]) == ("kubernetes.io/hostname", spec["selector"])
+    budget = the(objects, "PodDisruptionBudget")["spec"]
+    assert (budget["maxUnavailable"], budget["selector"]) == (1, spec["selector"])
+    arguments = spec["template"]["spec"]["containers"][0]["args"]
+    assert {"--lease=flight-aletheia-operator", "--lease-seconds=15"} <= set(arguments)
+    leases = [(verb, names) for _, _, resource, verb, names in granted_to_operator(objects) if resource == "leases"]
+    own = frozenset({"flight-aletheia-operator"})
+    assert sorted(leases, key=str) == sorted([("create", frozenset()), ("get", own), ("update", own)], key=str)
+
+
+@pytest.mark.parametrize(
+    ("values", "elects"),
+    [
+        ({}, False),
+        (SHARED, True),
+        ({"leaderElection": {"enabled": True}}, True),
+        ({**SHARED, "leaderElection": {"enabled": False}}, False),
+        ({"replicas": 2, "persistence": {"existingClaim": "mine"}}, True),
+    ],
+)
+def test_when_a_leader_is_elected(values: Values, elects: bool) -> None:
+    """By default where a second operator could use the volume, even one on a node that is cut off."""
+    objects = render(values)
+    arguments = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert any(argument.startswith("--lease") for argument in arguments) is elects
+    assert any(right.endswith("/leases") for right in rights(objects, "aletheia")) is elects
+    if values.get("replicas", 1) == 1:
+        assert the(objects, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+        assert not of_kind(objects, "PodDisruptionBudget")
+
+
 def test_the_selector_does_not_change_with_values() -> None:
     """Labels of the pod may be added and versions rise; a Deployment's selector is immutable, and matches its pods."""
     changed = {"podLabels": {"team": "sre"}, "image": {"tag": "2"}}
@@ -400,19 +495,26 @@ def test_default_arguments() -> None:
         "--session-root=/var/lib/aletheia",
         f"--creator-policy={the_creators_policy()}",
         "--redaction-level=secrets",
-        "--max-investigations=20",
-        "--max-timeout-seconds=3600",
+        "--max-timeout-seconds=1h",
         "--max-fetches=8",
-        "--max-artifact-bytes=1073741824",
+        "--max-artifact-bytes=1Gi",
+        "--max-namespace-bytes-in-flight=4Gi",
+        "--max-bytes-in-flight=16Gi",
+        "--namespace-api-requests=200",
+        "--api-requests=400",
+        "--namespace-source-requests=50",
+        "--source-requests=200",
         "--volume-size=10Gi",
         "--namespace-share=25",
-        "--total-share=80",
-        "--retain-grace-seconds=3600",
-        "--orphan-grace-seconds=3600",
         "--identity=aletheia/flight-aletheia-operator",
         "--operator-namespace=aletheia",
         "--log-format=json",
         "--log-level=info",
+        "--max-investigations=20",
+        "--max-namespace-queued=200",
+        "--total-share=80",
+        "--retain-grace-seconds=1h",
+        "--orphan-grace-seconds=1h",
     ]
 
 
@@ -426,14 +528,24 @@ def test_arguments_follow_the_values() -> None:
         "redaction": {"level": "off", "allowOff": True, "rules": [{"name": "badge", "pattern": "(?:EMP|X$)-[0-9]{8}"}]},
         "maxInvestigations": 1,
         "maxNamespaceInvestigations": 1,
+        "maxNamespaceQueued": 7,
+        "namespaceWeights": {"payments": 3, "2": 1},
         "maxTimeoutSeconds": 90,
         "maxFetches": 2,
         "maxArtifactBytes": 1099511627776,
         "maxSessionBytes": 1099511627776,
         "maxNamespaceBytes": 1125899906842624,
+        "bytesInFlight": {"namespace": 0, "total": "5Gi"},
+        "requestsPerSecond": {"namespaceApi": 1, "api": 2, "namespaceDataSource": 3, "dataSource": 0},
         "persistence": {"existingClaim": "mine"},
         "volume": {"namespaceShare": "0%", "totalShare": "100%"},
-        "retention": {"namespaceBytes": 5, "totalBytes": 6, "graceSeconds": 0, "orphanGraceSeconds": 8},
+        "retention": {
+            "namespaceBytes": 5,
+            "totalBytes": 6,
+            "historyLimit": 9,
+            "graceSeconds": 0,
+            "orphanGraceSeconds": 8,
+        },
         "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
         "findings": {"rules": [FINDING_RULE]},
         "logFormat": "plain",
@@ -449,26 +561,74 @@ def test_arguments_follow_the_values() -> None:
         "--redaction-level=off",
         "--redaction-allow-off",
         "--redaction-rule=badge=(?:EMP|X$$)-[0-9]{8}",  # Kubernetes makes one $ of two
-        "--max-investigations=1",
-        "--max-namespace-investigations=1",
         "--max-timeout-seconds=90",
         "--max-fetches=2",
         "--max-artifact-bytes=1099511627776",
         "--max-session-bytes=1099511627776",
         "--max-namespace-bytes=1125899906842624",
-        "--retain-namespace-bytes=5",
-        "--retain-total-bytes=6",
+        "--max-namespace-bytes-in-flight=0",
+        "--max-bytes-in-flight=5Gi",
+        "--namespace-api-requests=1",
+        "--api-requests=2",
+        "--namespace-source-requests=3",
+        "--source-requests=0",
         "--namespace-share=0",
-        "--total-share=100",
-        "--retain-grace-seconds=0",
-        "--orphan-grace-seconds=8",
         "--identity=aletheia/flight-aletheia-operator",
         "--operator-namespace=aletheia",
         "--metric-templates=/etc/aletheia/metric-templates.yaml",
         "--finding-rules=/etc/aletheia-findings/finding-rules.yaml",
         "--log-format=plain",
         "--log-level=debug",
+        "--max-investigations=1",
+        "--max-namespace-investigations=1",
+        "--max-namespace-queued=7",
+        "--namespace-weight=2=1",
+        "--namespace-weight=payments=3",
+        "--retain-namespace-bytes=5",
+        "--retain-total-bytes=6",
+        "--retain-history-limit=9",
+        "--total-share=100",
+        "--retain-grace-seconds=0",
+        "--orphan-grace-seconds=8",
     ]
+
+
+AMOUNTS = (
+    ("maxArtifactBytes", "1.5Gi", "limits.max_artifact_bytes", 1610612736),
+    ("maxArtifactBytes", "2048", "limits.max_artifact_bytes", 2048),
+    ("maxSessionBytes", "5Gi", "limits.max_session_bytes", 5368709120),
+    ("maxSessionBytes", "0", "limits.max_session_bytes", None),
+    ("maxNamespaceBytes", "1T", "limits.max_namespace_bytes", 10**12),
+    ("retention.namespaceBytes", "512Mi", "retention.namespace_bytes", 536870912),
+    ("retention.totalBytes", 1125899906842624, "retention.total_bytes", 1125899906842624),
+    ("retention.graceSeconds", "1h30m", "retention.grace_seconds", 5400),
+    ("retention.graceSeconds", "0", "retention.grace_seconds", 0),
+    ("retention.orphanGraceSeconds", "2d", "retention.orphan_grace_seconds", 172800),
+    ("maxTimeoutSeconds", "90m", "limits.max_timeout_seconds", 5400),
+)
+
+
+@pytest.mark.parametrize(("value", "amount", "setting", "expected"), AMOUNTS, ids=[f"{row[0]}={row[1]}" for row in AMOUNTS])
+def test_amounts_may_have_units(value: str, amount: object, setting: str, expected: int | None) -> None:
+    """Sizes and times are numbers, or text with a unit; the operator's own parser reads the same amount."""
+    section, _, name = value.rpartition(".")
+    arguments = operator_arguments({section: {name: amount}} if section else {name: amount})
+    found: Any = command_line.settings_of(command_line.parser().parse_args(arguments))
+    for part in setting.split("."):
+        found = getattr(found, part)
+    assert found == expected
+
+
+def test_the_proxy_of_data_sources() -> None:
+    """The operator's parser reads it; the network policy opens a DataSource's proxy instead of its endpoint."""
+    proxy = {"url": "http://proxy.egress.svc:3128", "noProxy": [".svc", "10.0.0.0/8"]}
+    through = {**PROMETHEUS, "endpoint": "https://far.example.com", "proxy": {"url": "http://10.2.3.4:3128"}}
+    values = {"proxy": proxy, "dataSources": [through], "networkPolicy": {"enabled": True}}
+    settings = command_line.settings_of(command_line.parser().parse_args(operator_arguments(values)))
+    assert settings.proxy == Proxy("http://proxy.egress.svc:3128", (".svc", "10.0.0.0/8"))
+    rules = [namespace_rule("egress"), {"to": [{"ipBlock": {"cidr": "10.2.3.4/32"}}], "ports": tcp(3128)}]
+    assert egress(values)[2:] == rules
+    assert not any("proxy" in argument for argument in operator_arguments())
 
 
 def test_the_operator_takes_these_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,10 +725,17 @@ def sessions_volume(values: Values) -> Object:
     return {key: value for key, value in volume.items() if key != "name"}
 
 
+KEPT = {
+    "helm.sh/resource-policy": "keep",
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+
 def test_evidence_survives_uninstall() -> None:
-    """The claim is kept after uninstall, also with additional annotations, unless the values say otherwise."""
+    """Helm, Argo CD and Flux keep the claim, also with additional annotations, unless the values say otherwise."""
     kept = the(render({"persistence": {"annotations": {"team": "sre"}}}), "PersistentVolumeClaim")
-    assert kept["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep", "team": "sre"}
+    assert kept["metadata"]["annotations"] == {**KEPT, "team": "sre"}
     assert "annotations" not in the(render({"persistence": {"keep": False}}), "PersistentVolumeClaim")["metadata"]
 
 
@@ -654,6 +821,15 @@ def test_cluster_wide_rights() -> None:
     assert not of_kind(objects, "Role", "RoleBinding")
 
 
+def test_every_object_is_a_document_of_its_own() -> None:
+    """Whatever is on: roles and bindings are separated from what stands before them."""
+    sources = {"dataSourceSecrets": ["login"], "artifactsApi": {"enabled": True}}
+    for values in (sources, {**sources, **JOB_MODE}, {**sources, **JOB_MODE, **SHARED, "namespaces": ["shop"]}):
+        for item in render(values):
+            assert not {"rules", "roleRef"} <= set(item)
+            assert all(subject["namespace"] == "aletheia" for subject in item.get("subjects", []))
+
+
 def test_secrets_of_data_sources_are_named() -> None:
     """The operator may get the Secrets that are listed, in its own namespace, and no others."""
     objects = render({"dataSourceSecrets": ["prometheus-auth", "loki-auth"]})
@@ -693,6 +869,126 @@ def test_rules_for_findings_are_a_file_of_the_operator() -> None:
 def test_rules_for_findings_are_checked(wrong: dict[str, Any]) -> None:
     """By the chart's schema, before anything is installed."""
     assert "findings" in refusal({"findings": {"rules": [FINDING_RULE | wrong]}})
+
+
+JOB_MODE: Values = {"runner": {"mode": "job", "maxJobs": 5, "auto": {"bytes": "2Gi"}}}
+
+
+def template_of(values: Values) -> Object:
+    template: Object = the(render(values), "PodTemplate")["template"]
+    return template
+
+
+def test_captures_in_jobs() -> None:
+    """The operator knows the PodTemplate, and the command in it takes the flags of captures that the operator has."""
+    objects = render(JOB_MODE)
+    template = the(objects, "PodTemplate")
+    settings = command_line.settings_of(command_line.parser().parse_args(operator_arguments(JOB_MODE)))
+    assert settings.runner == Runner("job", template["metadata"]["name"], 5, auto_bytes=2 * 1024**3)
+    (container,) = template["template"]["spec"]["containers"]
+    command, *arguments = container["args"]
+    assert command == command_line.CAPTURE
+    found = command_line.settings_of(command_line.capture_parser().parse_args([*arguments, "shop", "incident", "uid"]))
+    assert found == replace(settings, runner=Runner())
+    assert (
+        "--sweep-seconds=30" in template_of({**JOB_MODE, "extraArgs": ["--sweep-seconds=30"]})["spec"]["containers"][0]["args"]
+    )
+    assert not of_kind(render(), "PodTemplate")
+
+
+def test_jobs_run_on_the_operators_node_unless_the_volume_is_shared() -> None:
+    """A volume that one node mounts cannot be on another. The affinity of the values is kept."""
+    (term,) = template_of(JOB_MODE)["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    selector = the(render(JOB_MODE), "Deployment")["spec"]["selector"]
+    assert (term["topologyKey"], term["labelSelector"]) == ("kubernetes.io/hostname", selector)
+    assert "affinity" not in template_of({**JOB_MODE, **SHARED})["spec"]
+    affinity = template_of({**JOB_MODE, "affinity": {"nodeAffinity": {"a": 1}}})["spec"]["affinity"]
+    assert set(affinity) == {"nodeAffinity", "podAffinity"}
+
+
+def test_terms_of_affinity_are_kept_beside_the_operators_node() -> None:
+    """An admin's own terms for the same kind of affinity apply, too; what is only preferred stays as it is."""
+    required, preferred = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+    own = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}
+    affinity = {"podAffinity": {required: [own], preferred: []}}
+    found = template_of({**JOB_MODE, "affinity": affinity})["spec"]["affinity"]["podAffinity"]
+    assert found[preferred] == [] and found[required][1] == own
+    assert found[required][0]["topologyKey"] == "kubernetes.io/hostname"
+
+
+def test_what_a_queue_or_scheduler_reads_is_on_jobs_and_pods() -> None:
+    """Labels, annotations and the scheduler's name, with the chart's own labels. What the chart's tools add is on neither."""
+    owner = InvestigationReference(namespace="shop", name="incident", uid="uid")
+    queue, priority = {"kueue.x-k8s.io/queue-name": "captures"}, {"kueue.x-k8s.io/priority-class": "low"}
+    group = {"scheduling.k8s.io/group-name": "captures"}
+    values: Values = {
+        "runner": {
+            "mode": "job",
+            "job": {"labels": queue | priority, "annotations": group, "schedulerName": "volcano"},
+        },
+        "podLabels": {"team": "sre"},
+        "podAnnotations": {"note": "1", **dict.fromkeys(group, "not this one")},
+        "commonLabels": {"cost-center": "42"},
+        "commonAnnotations": {"owner": "sre"},
+    }
+    template = the(render(values), "PodTemplate")
+    template["metadata"] |= {"uid": "1", "annotations": {"argocd.argoproj.io/tracking-id": "x"}}
+    job = job_of(template, owner, InvestigationSpec.model_validate({"targets": [{"pod": "web-0"}]}))
+    pod = job["spec"]["template"]
+    common = queue | priority | {"cost-center": "42", UID_LABEL: "uid", "app.kubernetes.io/component": "capture"}
+    assert common.items() <= job["metadata"]["labels"].items()
+    assert (common | {"team": "sre"}).items() <= pod["metadata"]["labels"].items()
+    assert (group | {"note": "1", "owner": "sre"}).items() <= pod["metadata"]["annotations"].items()
+    assert job["metadata"]["annotations"] == pod["metadata"]["annotations"]
+    assert "argocd.argoproj.io/tracking-id" not in job["metadata"]["annotations"]
+    assert pod["spec"]["schedulerName"] == "volcano"
+    assert "schedulerName" not in template_of(JOB_MODE)["spec"]
+
+
+def test_pods_of_jobs_are_not_the_operators() -> None:
+    """No Deployment, Service or budget selects them. The network policy does."""
+    values = {**JOB_MODE, "networkPolicy": {"enabled": True}}
+    objects = render(values)
+    labels = template_of(values)["metadata"]["labels"]
+    assert labels["app.kubernetes.io/component"] == "capture"
+    selector = the(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= labels.items()
+    assert the(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    sidecar = {"name": "signer", "image": "signer:1"}
+    (container,) = template_of({**JOB_MODE, "extraContainers": [sidecar]})["spec"]["initContainers"]
+    assert container == {**sidecar, "restartPolicy": "Always"}, "it ends with the capture"
+
+
+def test_a_job_has_what_a_capture_needs_and_no_more() -> None:
+    """It reads as the operator does, and writes status, Events and its Lease. It starts no Jobs, and deletes nothing."""
+    values = {**JOB_MODE, "dataSourceSecrets": ["login"]}
+    objects = render(values)
+    account = template_of(values)["spec"]["serviceAccountName"]
+    granted = list(granted_to(account, objects))
+    everywhere = {f"{verb} {group}/{resource}" for scope, group, resource, verb, _ in granted if scope is None}
+    no_duties = {*(f"{verb} aletheia.dev/investigations" for verb in ("list", "watch", "delete"))}
+    sources = {"get aletheia.dev/datasources", "list aletheia.dev/datasources"}
+    assert everywhere == (READS | DUTIES | IMPERSONATION | NODES | sources) - no_duties
+    here = {(verb, resource, names) for scope, _, resource, verb, names in granted if scope == "aletheia"}
+    leases = {(verb, "leases", frozenset[str]()) for verb in ("create", "get", "update")}
+    assert here == leases | {("get", "secrets", frozenset({"login"}))}
+    of_operator = {right for right in rights(objects, "aletheia") if not right.endswith("/leases")}
+    assert of_operator == {
+        *(f"{verb} batch/jobs" for verb in ("create", "get", "list", "delete")),
+        "get /podtemplates",
+        "get /secrets",
+    }
+    assert account in [item["metadata"]["name"] for item in of_kind(objects, "ServiceAccount")]
+
+
+def test_a_job_keeps_to_the_releases_namespaces() -> None:
+    """It has the operator's reads in these, and elsewhere only nodes and their events."""
+    values = {**JOB_MODE, "namespaces": ["shop"]}
+    objects = render(values)
+    granted = list(granted_to(template_of(values)["spec"]["serviceAccountName"], objects))
+    assert {scope for scope, *_ in granted} == {None, "shop", "default", "aletheia"}
+    assert {resource for scope, _, resource, _, _ in granted if scope is None} == {"datasources", "nodes"}
+    assert {(resource, verb) for scope, _, resource, verb, _ in granted if scope == "default"} == {("events", "list")}
 
 
 def test_namespaced_rights() -> None:
@@ -823,7 +1119,9 @@ def test_the_operators_metrics() -> None:
     assert not kinds & {"Service", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
     on = {"enabled": True, "labels": {"release": "kube-prometheus-stack"}}
     values = {"enabled": True, "tls": {"secret": "metrics", "clientCertificates": True}, "dashboard": {"enabled": True}}
-    objects = render({"metrics": values | dict.fromkeys(("serviceMonitor", "podMonitor", "prometheusRule"), on)})
+    rules: Values = {"relabelings": [{"targetLabel": "team", "replacement": "sre"}], "metricRelabelings": [{"action": "drop"}]}
+    monitors = dict.fromkeys(("serviceMonitor", "podMonitor"), on | rules)
+    objects = render({"metrics": values | monitors | {"prometheusRule": on}})
     (deployment,) = of_kind(objects, "Deployment")
     pod = deployment["spec"]["template"]
     (operator,) = pod["spec"]["containers"]
@@ -840,9 +1138,9 @@ def test_the_operators_metrics() -> None:
     assert pod_monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     for monitor, endpoints in ((service_monitor, "endpoints"), (pod_monitor, "podMetricsEndpoints")):
         assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
-        assert (monitor["spec"][endpoints][0]["port"], monitor["spec"][endpoints][0]["scheme"]) == ("metrics", "https")
-    (rules,) = of_kind(objects, "PrometheusRule")
-    assert rules["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+        assert {"port": "metrics", "scheme": "https", **rules}.items() <= monitor["spec"][endpoints][0].items()
+    (alerts,) = of_kind(objects, "PrometheusRule")
+    assert alerts["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
     (board,) = of_kind(objects, "ConfigMap")
     assert json.loads(board["data"]["aletheia-operator.json"]) == json.loads((CHART / "files" / "dashboard.json").read_text())
 
@@ -959,7 +1257,10 @@ def test_admission_policies_keep_to_the_releases_namespaces() -> None:
 
 
 def test_the_operator_looks_for_the_policy_that_is_there() -> None:
-    """Its flag and its right name the policy and its binding. A policy of another scope or content has another name."""
+    """Its flag and its right name the policy and its binding.
+
+    A policy of another scope, or that decides otherwise, has another name. One with other messages has the same.
+    """
     names = set()
     for values in (
         {},
@@ -974,6 +1275,7 @@ def test_the_operator_looks_for_the_policy_that_is_there() -> None:
         assert [rule["resourceNames"] for rule in rules if rule["apiGroups"] == ["admissionregistration.k8s.io"]] == [[name]]
         names.add(name)
     assert len(names) == 4
+    assert the_creators_policy({"rbac": {"userRoles": False}}) in names  # its messages name a role less
 
 
 def test_creators_must_have_every_right_that_objects_need() -> None:
@@ -1010,8 +1312,8 @@ def test_crds_are_the_generated_ones() -> None:
         assert {name: item["spec"] for name, item in rendered.items()} == {
             item["metadata"]["name"]: item["spec"] for item in generated.values()
         }
-        policies = {item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for item in crds}
-        assert policies == ({"keep"} if keep else {None})
+        for item in crds:
+            assert item["metadata"].get("annotations", {}) == (KEPT if keep else {})
 
 
 DATA_SOURCES_ARE_KNOWN = ("--api-versions", "aletheia.dev/v1alpha1/DataSource")
@@ -1194,11 +1496,18 @@ def test_the_notes_warn_of_secrets_that_the_operator_may_not_get() -> None:
             "auth": {"header": {"name": "X-Key", "secretRef": {"name": "header", "key": "a"}}},
             "tls": {"clientSecretRef": {"name": "client"}},
         },
-        {**S3, "auth": {"accessKey": {"name": "login"}}},
+        {**S3, "auth": {"accessKey": {"name": "login"}}, "proxy": {"url": "http://proxy", "basic": {"name": "proxy"}}},
     ]
     output = notes({"dataSources": sources, "dataSourceSecrets": ["known"]})
     named = re.findall(r"WARNING: DataSource (\S+) needs Secret (\S+),", output)
-    assert named == [("prometheus", "basic"), ("prometheus", "ca"), ("c", "header"), ("c", "client"), ("archive", "login")]
+    assert named == [
+        ("prometheus", "basic"),
+        ("prometheus", "ca"),
+        ("c", "header"),
+        ("c", "client"),
+        ("archive", "proxy"),
+        ("archive", "login"),
+    ]
 
 
 def test_the_notes_warn_of_what_is_open() -> None:
@@ -1236,7 +1545,14 @@ REFUSED: list[tuple[str, Values, str]] = [
     ("a ServiceAccount that is no name", {"defaultServiceAccount": "a b"}, "/defaultServiceAccount"),
     ("nothing at a time", {"maxInvestigations": 0}, "/maxInvestigations"),
     ("half a fetch", {"maxFetches": 1.5}, "/maxFetches"),
-    ("bytes as a quantity", {"maxArtifactBytes": "256Mi"}, "/maxArtifactBytes"),
+    ("bytes with an unknown unit", {"maxArtifactBytes": "256MB"}, "/maxArtifactBytes"),
+    ("bytes with a space", {"maxSessionBytes": "5 Gi"}, "/maxSessionBytes"),
+    ("half a byte", {"retention": {"totalBytes": 1.5}}, "/retention/totalBytes"),
+    ("fewer bytes than none", {"maxNamespaceBytes": -1}, "/maxNamespaceBytes"),
+    ("no bytes at all", {"maxArtifactBytes": "0"}, "/maxArtifactBytes"),
+    ("a time without its number", {"maxTimeoutSeconds": "h"}, "/maxTimeoutSeconds"),
+    ("a time of zero", {"maxTimeoutSeconds": "0"}, "/maxTimeoutSeconds"),
+    ("a time in minutes, spelt out", {"retention": {"graceSeconds": "30 minutes"}}, "/retention/graceSeconds"),
     ("an unknown level of redaction", {"redaction": {"level": "none"}}, "/redaction/level"),
     ("a rule without a name", {"redaction": {"rules": [{"pattern": "x"}]}}, "/redaction/rules/0"),
     ("an unknown log format", {"logFormat": "xml"}, "/logFormat"),
@@ -1254,6 +1570,20 @@ REFUSED: list[tuple[str, Values, str]] = [
         {"securityContext": {"capabilities": {"add": ["net_raw"]}}},
         "/securityContext/capabilities",
     ),
+    ("a standby without a shared volume", {"replicas": 2}, "ReadWriteMany in persistence.accessModes"),
+    (
+        "a standby with an emptyDir",
+        {"replicas": 2, "persistence": {"enabled": False, **SHARED["persistence"]}},
+        "ReadWriteMany",
+    ),
+    ("a standby without election", {"replicas": 2, **SHARED, "leaderElection": {"enabled": False}}, "leaderElection.enabled"),
+    ("Jobs without a volume", {**JOB_MODE, "persistence": {"enabled": False}}, "persistence.enabled"),
+    ("Jobs with a volume of one pod", {**JOB_MODE, "persistence": {"accessModes": ["ReadWriteOncePod"]}}, "ReadWriteOncePod"),
+    ("an unknown place of captures", {"runner": {"mode": "remote"}}, "/runner/mode"),
+    ("no Jobs", {"runner": {"maxJobs": 0}}, "/runner/maxJobs"),
+    ("a time in words", {"runner": {"auto": {"waitSeconds": "soon"}}}, "/runner/auto/waitSeconds"),
+    ("no operator", {"replicas": 0}, "/replicas"),
+    ("a Lease of a moment", {"leaderElection": {"leaseSeconds": 1}}, "/leaderElection/leaseSeconds"),
     ("an unknown word for OpenShift", {"openshift": {"enabled": "yes"}}, "/openshift/enabled"),
     ("a registry with a scheme", {"global": {"imageRegistry": "https://r"}}, "/global/imageRegistry"),
     ("a label with a space", {"commonLabels": {"a": "b c"}}, "/commonLabels/a"),
@@ -1264,6 +1594,8 @@ REFUSED: list[tuple[str, Values, str]] = [
     ("a host without names", {"hostAliases": [{"ip": "10.0.0.1"}]}, "hostnames"),
     ("an unknown DNS policy", {"dnsPolicy": "ClusterLast"}, "/dnsPolicy"),
     ("an object as a number", {"extraObjects": [1]}, "/extraObjects/0"),
+    ("a proxy with TLS", {"proxy": {"url": "https://proxy:3128"}}, "/proxy/url"),
+    ("a proxy with a login in it", {"dataSources": [{**PROMETHEUS, "proxy": {"url": "http://u:p@h"}}]}, "/proxy/url"),
     (
         "an address without a range",
         {"networkPolicy": {"apiServer": {"cidrs": ["10.0.0.1"]}}},
@@ -1336,3 +1668,18 @@ def test_every_value_is_explained() -> None:
         else:
             assert key in section["properties"], f"values.schema.json does not know {key}"
         assert lines[i - 1].lstrip().startswith("#"), f"values.yaml does not explain {key}"
+
+
+def test_requests_have_their_own_priority_if_asked() -> None:
+    """The operator's requests get a share of the API server's places, and queues by namespace. By default, nothing changes."""
+    kinds = ("PriorityLevelConfiguration", "FlowSchema")
+    assert not {item["kind"] for item in render()} & set(kinds)
+    objects = render({"apiPriority": {"enabled": True, "concurrencyShares": 7}, "serviceAccount": {"name": "flight"}})
+    (level,), (schema,) = (of_kind(objects, kind) for kind in kinds)
+    assert level["spec"]["limited"]["nominalConcurrencyShares"] == 7
+    assert schema["spec"]["priorityLevelConfiguration"] == {"name": level["metadata"]["name"]}
+    assert schema["spec"]["distinguisherMethod"] == {"type": "ByNamespace"}
+    (rule,) = schema["spec"]["rules"]
+    account = {"kind": "ServiceAccount", "serviceAccount": {"name": "flight", "namespace": "aletheia"}}
+    assert rule["subjects"] == [account]
+    assert schema["spec"]["matchingPrecedence"] < 9000, "before the cluster's own schema for service accounts"

@@ -1,4 +1,4 @@
-"""The rendered chart, checked by kubeconform (is each object valid?) and kube-score (is it sound?) in five configurations."""
+"""The rendered chart in six configurations, and deploy/, checked by kubeconform (valid?) and kube-score (sound?)."""
 
 import json
 import subprocess
@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from tests.cluster import programs
-from tests.cluster.rig import ROOT, bin_dir
+from tests.cluster.rig import ROOT, bin_dir, run
+from tests.support.chart_values import CONFIGURATIONS
 from tests.support.helm import find_helm
 from tests.support.schemas import write_schemas
 
@@ -20,63 +21,6 @@ KUBE_VERSION = "1.34.0"
 HELM = find_helm()
 pytestmark = pytest.mark.skipif(HELM is None, reason="no helm: set ALETHEIA_HELM, or build the test cluster's")
 
-PROMETHEUS = {"name": "prometheus", "type": "prometheus", "endpoint": "http://prometheus.monitoring:9090", "default": True}
-S3 = {"name": "archive", "type": "s3", "endpoint": "https://s3.example.com", "s3": {"bucket": "incidents"}}
-CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "defaults": {},
-    "hardened": {
-        "namespaces": ["shop", "bank"],
-        "defaultServiceAccount": "investigator",
-        "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
-        "networkPolicy": {"enabled": True},
-        "resources": {"limits": {"cpu": "2", "memory": "512Mi", "ephemeral-storage": "1Gi"}},
-        "dataSources": [PROMETHEUS, {**S3, "auth": {"accessKey": {"name": "login"}}}],
-        "dataSourceSecrets": ["login"],
-    },
-    "OpenShift": {"openshift": {"enabled": True}, "networkPolicy": {"enabled": True, "restrictEgress": False}},
-    "logs from nodes, sessions in an emptyDir": {
-        "nodeLogs": {"enabled": True, "certificateAuthorityFrom": {"configMap": "kubelet-ca"}},
-        "persistence": {"enabled": False, "size": "1Gi"},
-        "networkPolicy": {"enabled": True},
-        "impersonation": {"enabled": False},
-        "admissionPolicy": {"enabled": False, "legalHold": False},
-    },
-    "everything added": {
-        "global": {"imageRegistry": "mirror.example", "imagePullSecrets": [{"name": "mirror"}]},
-        "commonLabels": {"team": "sre"},
-        "commonAnnotations": {"note": "x"},
-        "caBundle": {"configMap": "company-ca"},
-        "metricTemplates": {"queue": [{"name": "RabbitMQ", "promql": "rabbitmq_queue_messages{$namespace}"}]},
-        "rbac": {"aggregateToEdit": True, "aggregateToView": True},
-        "artifactsApi": {"enabled": True},
-        "metrics": {"enabled": True, "tls": {"secret": "metrics"}, "dashboard": {"enabled": True}},
-        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
-        "extraEnv": [{"name": "TZ", "value": "UTC"}],
-        "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
-        "extraVolumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Mi"}}],
-        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
-        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "more"}, "data": {"a": "b"}}],
-        "podLabels": {"tier": "control"},
-        "podAnnotations": {"note": "y"},
-        "priorityClassName": "system-cluster-critical",
-        "runtimeClassName": "gvisor",
-        "nodeSelector": {"kubernetes.io/os": "linux"},
-        "tolerations": [{"operator": "Exists"}],
-        "affinity": {"nodeAffinity": {}},
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "zone",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "operator"}},
-            }
-        ],
-        "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["prometheus.example"]}],
-        "dnsPolicy": "None",
-        "dnsConfig": {"nameservers": ["10.0.0.2"], "options": [{"name": "ndots", "value": "1"}]},
-        "dataSources": [PROMETHEUS],
-    },
-}
 each_configuration = pytest.mark.parametrize("values", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 
 
@@ -161,6 +105,13 @@ def test_no_reason_is_left_over() -> None:
     assert {check for check, name in hardened if name.endswith("/flight-aletheia-operator")} == {"pod-probes-identical"}
 
 
-def test_the_five_configurations_differ() -> None:
+def test_the_configurations_differ() -> None:
     """Each renders objects of its own."""
-    assert len({render(values) for values in CONFIGURATIONS.values()}) == 5
+    assert len({render(values) for values in CONFIGURATIONS.values()}) == len(CONFIGURATIONS) == 6
+
+
+def test_the_plain_manifests_are_valid(schemas: str) -> None:
+    """Every object of deploy/, by the same schemas."""
+    text = run([bin_dir() / "kubectl", "kustomize", ROOT / "deploy"])
+    assert "kind: Deployment" in text
+    assert kubeconform(text, schemas) == []

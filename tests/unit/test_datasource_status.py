@@ -14,7 +14,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.loki import LokiFetcher
-from aletheia_operator.handlers.datasources import CHECK_INTERVAL, check, is_due, look
+from aletheia_operator.handlers.datasources import CHECK_INTERVAL, RETRY_INTERVAL, check, is_due, look
 from tests.unit.fakes import NOW, FakeKubernetes, make_tools
 
 
@@ -25,6 +25,7 @@ def source(**status: Any) -> dict[str, Any]:
 
 FRESH = (NOW - timedelta(seconds=1)).isoformat()
 OLD = (NOW - CHECK_INTERVAL).isoformat()
+RECENT = (NOW - RETRY_INTERVAL).isoformat()
 
 
 @pytest.mark.parametrize(
@@ -34,10 +35,12 @@ OLD = (NOW - CHECK_INTERVAL).isoformat()
         pytest.param(source(observedGeneration=2, lastCheck=FRESH), False, id="just looked at"),
         pytest.param(source(observedGeneration=1, lastCheck=FRESH), True, id="changed"),
         pytest.param(source(observedGeneration=2, lastCheck=OLD), True, id="a while ago"),
+        pytest.param(source(observedGeneration=2, lastCheck=RECENT), False, id="half a minute ago"),
+        pytest.param(source(observedGeneration=2, lastCheck=RECENT, lastError="x"), True, id="half a minute ago, in vain"),
     ],
 )
 def test_when_it_is_looked_at(item: dict[str, Any], due: bool) -> None:
-    """When it is new or changed, and then every few minutes."""
+    """When it is new or changed, and then every few minutes; sooner if it could not be used."""
     assert is_due(item, NOW) is due
 
 

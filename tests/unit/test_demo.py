@@ -194,7 +194,7 @@ def test_logs_without_errors_show_their_end() -> None:
 
 
 def test_the_slowest_failing_trace_is_shown_as_a_tree() -> None:
-    """A slow trace that went well is less telling than a failing one."""
+    """A slow trace that went well is less relevant than a failing one."""
     calls = (span("child", "root", 60, "refused"), span("root", None, 80), span("other", "root", 1))
     seen = peek.of_traces([trace("well", span("r", None, 900)), trace("ill", *calls)])
     assert (seen["trace_id"], seen["traces"], seen["failed"], seen["spans"]) == ("ill", 2, 1, 4)

@@ -9,7 +9,7 @@ import pytest
 
 from aletheia_operator.api.paths import API, ARTIFACTS_ROOT, DATA_SOURCES
 from aletheia_operator.cli.__main__ import main
-from tests.unit.proxies import FakeApi, connect
+from tests.unit.proxies import FakeApi, connect, lying
 
 PODS = "/api/v1/pods"
 CLAIM = "/api/v1/namespaces/system/persistentvolumeclaims/sessions"
@@ -136,10 +136,24 @@ def test_what_admission_demands(doctor: Callable[..., str], api: Reviewing) -> N
     collection = f"{API}/namespaces/shop/investigations"
     doctor()
     assert ("POST", f"{collection}?dryRun=All") in [asked[:2] for asked in api.asked]
-    api.objects[collection] = 403
+    api.objects[collection], api.refusal = (
+        403,
+        "tess may not get pods/log. A RoleBinding there to ClusterRole view would allow it",
+    )
     text = doctor(code=1)
-    assert "is answered 403" in text
+    assert "tess may not get pods/log" in text
     assert "kubectl create rolebinding aletheia-reader -n shop" in text
+    api.refusal = "exceeded quota"
+    text = doctor(code=1)
+    assert "exceeded quota" in text
+    assert "rolebinding" not in text
+
+
+def test_a_cluster_that_is_not_reached(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says so: the other checks would only repeat it."""
+    connect(monkeypatch, lying(500, b"dial tcp 10.0.0.1:6443: connect: connection refused"))
+    assert main(["-n", "shop", "doctor"]) == 1
+    assert capsys.readouterr().out.count("does not reach the cluster") == 1
 
 
 def test_a_tenant_may_not_look_at_everything(doctor: Callable[..., str], api: Reviewing) -> None:

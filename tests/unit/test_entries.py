@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.framing import Form
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.stack_traces import Heads
 
 START, END = "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z"
@@ -158,3 +158,47 @@ def test_a_crash_after_an_error_belongs_to_it_and_one_after_another_line_does_no
         assert (crash, words) == ((START, START) if serious else (None, later))
         if not serious:
             assert found.serious, "the crash is an error, whatever was before it"
+
+
+@pytest.mark.parametrize(
+    ("line", "second", "joins"),
+    [
+        ("java.net.SocketTimeoutException: Read timed out", 0, True),
+        ("org.springframework.dao.DataAccessError", 0, True),
+        ("java.net.SocketTimeoutException: Read timed out", 1, False),
+        ('Exception in thread "main" java.lang.IllegalStateException: x', 0, False),
+        ("Traceback (most recent call last):", 0, False),
+        ("TypeError: x is undefined", 0, False),
+        ("panic: boom", 0, False),
+    ],
+)
+@pytest.mark.parametrize("warns", [True, False])
+def test_an_exception_that_is_logged_with_a_warning_belongs_to_it(line: str, second: int, joins: bool, warns: bool) -> None:
+    """The JVM's loggers print it right after the warning. What ends a program, and what other languages print, is an error."""
+    found = Heads()
+    found.begin(START, False, warns=warns)
+    head = found.head_of(line, START.replace("00.0", f"0{second}.0"), "ERROR")
+    assert (head is not None) is (joins and warns)
+
+
+def test_a_warning_with_an_exception_is_one_warning() -> None:
+    """However often its shape was seen before."""
+    warning = "2026-11-22 11:30:00.123  WARN 1 --- [pool] c.a.Client : attempt failed, will retry"
+    lines = [warning, "java.net.SocketTimeoutException: Read timed out", "\tat a.B.run(B.java:7)"] * 4
+    found = entries_of(*(at(1, line) for line in lines))
+    assert [entry.get("level") for entry in found] == ["WARN", None, None] * 4
+    assert all("head" in entry for entry in found if "level" not in entry)
+
+
+def test_the_same_exception_again_is_another_error() -> None:
+    """Each printed trace has its head. An exception of another class may be part of the trace before it."""
+    trace = ["TypeError: x is undefined", "    at f (/app/a.js:1:2)"]
+    found = entries_of(*(at(1, line) for line in trace * 3))
+    assert [entry.get("level") for entry in found] == ["ERROR", None] * 3
+    chained = [
+        "java.lang.RuntimeException: outer",
+        "\tat a.B.c(B.java:1)",
+        "java.io.IOException: inner",
+        "\tat a.B.d(B.java:2)",
+    ]
+    assert [entry.get("level") for entry in entries_of(*(at(1, line) for line in chained))] == ["ERROR", None, None, None]

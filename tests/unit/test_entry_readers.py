@@ -191,12 +191,15 @@ async def test_a_timeline_is_made_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_timeline_without_what_cannot_be_read_again_says_so(tmp_path: Path) -> None:
-    """The rest is there, and the gap names the file."""
+    """The rest is there, the gap names the file, and a note of the findings does."""
     await stopped(tmp_path, Pods(hangs=["web-1"]), **SEALED)
     snapshot = await run(make_order(**SEALED), make_tools(tmp_path, Pods()))
     assert moments(snapshot) == [moment for moment in BOTH if moment[1] == "pod/web-1"]
-    ((target, reason),) = gaps(snapshot)
-    assert (target.startswith("data/logs/kubernetes_web-0_shop_"), reason) == (True, "Unavailable")
+    gap, note = sorted(snapshot.manifest.gaps, key=lambda gap: gap.severity)
+    assert gap.target.startswith("data/logs/kubernetes_web-0_shop_")
+    assert (gap.severity, gap.reason) == ("gap", "Unavailable")
+    assert (note.severity, note.reason, note.target) == ("note", "Unavailable", "findings")
+    assert gap.target in note.message
 
 
 @pytest.mark.logs_errors("could not be looked through; further such faults are not logged: RuntimeError")

@@ -12,7 +12,8 @@ import pytest
 from aletheia_operator.api import InvestigationSpec, Target
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Unavailable
-from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.kubernetes_errors import rule_for
 from aletheia_operator.fetchers.base import Document, Memo, Missing, Sources, Window
 from aletheia_operator.fetchers.kubernetes import events as events_module
 from aletheia_operator.fetchers.kubernetes.event_list import MAX_BYTES, MAX_EVENTS, OWN_BYTES, SHARED_BYTES, Events
@@ -266,7 +267,7 @@ async def test_of_very_many_pods_that_are_gone_the_rest_is_counted(monkeypatch: 
     gaps = [(gap.target, gap.reason) for gap in document.outcome.missing]
     assert [target for target, _ in gaps[:2] if target.startswith("pod/web-222-")] == [target for target, _ in gaps[:2]]
     assert gaps[2:] == [("pods", GapReason.POD_GONE)]
-    assert document.outcome.missing[2].message.startswith("3 more pods are gone")
+    assert document.outcome.missing[2].message.startswith("3 more pods gone")
 
 
 async def test_a_workload_that_is_gone_still_has_its_events() -> None:
@@ -321,14 +322,14 @@ def test_of_too_many_events_warnings_stay() -> None:
     assert len(events.of_kind("Pod")) == MAX_EVENTS
     assert events.of_kind("Pod")[-1].name == "last"
     (gap,) = events.too_many()
-    assert (gap.reason, gap.message[:9]) == (GapReason.BUDGET_EXCEEDED, "2 events ")
+    assert (gap.reason, gap.message[:18]) == (GapReason.BUDGET_EXCEEDED, "left out 2 events:")
 
 
 def test_a_summary_says_what_warns_most() -> None:
     """By the counts of warnings; without warnings only the number of events."""
     events = Events(WINDOW)
     events.add(an_event("web-0", "Pulled", count=90))
-    assert events.summary() == "1 events"
+    assert events.summary() == "1 event"
     events.add(an_event("web-0", "Unhealthy", type="Warning", message="a"))
     events.add(an_event("web-0", "Unhealthy", type="Warning", message="b"))
     events.add(an_event("web-0", "BackOff", type="Warning", count=12))
@@ -623,12 +624,19 @@ async def test_rights_that_readers_mostly_lack_are_notes() -> None:
     }
 
 
-async def test_events_that_may_not_be_read_are_one_gap() -> None:
-    """Nothing is reported about how old the events are."""
+@pytest.mark.parametrize(
+    ("logs", "what"), [({}, "events"), ({"logs": {}}, "events, and which pods came and went")], ids=["events", "with logs"]
+)
+async def test_events_that_may_not_be_read_are_one_gap(logs: dict[str, Any], what: str) -> None:
+    """It says that logs of pods that are gone are not known either. Nothing is reported about how old the events are."""
     api = a_shop()
     api.lists = {**api.lists, f"{CORE}/events": 403}
-    (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={})
-    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [("events", GapReason.FORBIDDEN)]
+    (document,), _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, now=NOW + timedelta(days=1), events={}, **logs)
+    assert [(gap.target, gap.reason) for gap in document.outcome.missing] == [(what, GapReason.FORBIDDEN)]
+    spec = InvestigationSpec.model_validate({"targets": [BY_WORKLOAD], "events": {}, **logs})
+    async with api.serve() as kubernetes:
+        (question,) = (await KubernetesEventsFetcher().plan(spec, sources_of(kubernetes))).questions
+    assert question.target == what, "so does a question that is given up"
 
 
 @pytest.mark.parametrize(
@@ -636,11 +644,11 @@ async def test_events_that_may_not_be_read_are_one_gap() -> None:
     [
         (
             {"workload": {"kind": "Deployment", "name": "wbe"}},
-            "shop has no Deployment wbe; the nearest names: web. ",
+            "shop has no Deployment wbe; the nearest names: web (",
         ),
-        ({"workload": {"kind": "Deployment", "name": "ledger"}}, "namespace shop has no Deployment ledger. "),
-        ({"pod": "web-222-0000"}, "the nearest names: web-222-00001, web-222-00000. "),
-        ({"workload": {"kind": "Job", "name": "web"}}, "namespace shop has no Job web. "),
+        ({"workload": {"kind": "Deployment", "name": "ledger"}}, "namespace shop has no Deployment ledger ("),
+        ({"pod": "web-222-0000"}, "the nearest names: web-222-00001, web-222-00000 ("),
+        ({"workload": {"kind": "Job", "name": "web"}}, "namespace shop has no Job web ("),
     ],
     ids=["misspelt", "nothing like it", "a pod", "names that may not be listed"],
 )

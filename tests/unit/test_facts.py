@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from aletheia_operator.findings import events as events_module
-from aletheia_operator.findings import log_reader, seen_lines
+from aletheia_operator.findings import line_choice, line_groups, log_reader
 from aletheia_operator.findings import templates as templates_module
+from aletheia_operator.findings.error_categories import any_category
 from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.finding import Artifact, Link, Subject
 from aletheia_operator.findings.log_facts import LAST_ERRORS, LAST_LINES, Line, LogFacts, RunFacts
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
-from aletheia_operator.findings.words import any_word
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from tests.unit.evidence import END, START, at, event, parsed
 
@@ -33,6 +33,34 @@ def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod:
     reader.read(Encoded(b"", b""))
     reader.close(PATH, {"levels": levels})
     return facts
+
+
+def read_singly(*runs: Run) -> LogFacts:
+    """The facts of a pod's log of which each line is a block, and none is grouped."""
+    facts, levels = LogFacts(), dict[str, int]()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    reader.begin({"pod": "web-0", "runs": [{"container": name, "run": number} for name, number, _ in runs]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_groups, "MAX_LINE", 0)
+        for name, number, lines in runs:
+            block = parsed(name, number, lines, levels)
+            for line, code in zip(block.block.split(SEPARATOR), block.codes, strict=True):
+                reader.read(Encoded(line, bytes([code])))
+    reader.close(PATH, {"levels": levels})
+    return facts
+
+
+def watch_decoding(patch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of the entries that are decoded from now on."""
+    decoded: list[int] = []
+    entry = Encoded.entry
+
+    def counted(self: Encoded, number: int) -> Any:
+        decoded.append(number)
+        return entry(self, number)
+
+    patch.setattr(Encoded, "entry", counted)
+    return decoded
 
 
 def the_run(facts: LogFacts, container: str = "app", run: int = 0) -> RunFacts:
@@ -107,7 +135,7 @@ def test_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_which_lines_are_grouped(line: str, counts: bool) -> None:
-    """Errors, and lines with telling words, unless a level says that they are harmless."""
+    """Errors, and lines with words of a category, unless a level says that they are harmless."""
     facts = read(("app", 0, [f"1 {line}"]))
     assert bool(facts.templates.by_shape) is counts
 
@@ -121,9 +149,9 @@ def test_lines_of_a_stack_trace_count_with_their_head() -> None:
     ]
 
 
-def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_categorised_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are found at every cut, also within a line that is longer than a piece."""
-    monkeypatch.setattr(log_reader, "PIECE_BYTES", 300)
+    monkeypatch.setattr(line_choice, "PIECE_BYTES", 300)
     lines = [f"{number % 60} {'x' * (number * 37 % 900)} connection refused {number}" for number in range(40)]
     lines = [text for pair in zip(lines, ["5 plain"] * 40, strict=True) for text in pair]
     facts = read(("app", 0, lines))
@@ -133,17 +161,17 @@ def test_telling_lines_are_found_in_large_blocks(monkeypatch: pytest.MonkeyPatch
 def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Harmless lines and the errors around them are most of a log. Searching them takes as long as writing them."""
     searched: list[bytes] = []
-    pattern = any_word()
+    pattern = any_category()
 
     class Watched:
         def finditer(self, piece: bytes) -> Any:
             searched.append(piece)
             return pattern.finditer(piece)
 
-    monkeypatch.setattr(log_reader, "any_word", Watched)
+    monkeypatch.setattr(line_choice, "any_category", Watched)
     quiet = [f"{number} INFO a: connection refused by db" for number in range(20)]
     facts = read(("app", 0, [*quiet, "21 ERROR a: boom", "22 WARN a: no such host", *quiet, "23 plain words", "24 timed out"]))
-    assert sum(piece.count(b"\n") + 1 for piece in searched) == 3
+    assert sum(piece.count(b"\n") + 1 for piece in searched) == 2
     shown = {template.shape: template.first.link.entry for template in facts.templates.by_shape.values()}
     assert shown == {"boom": 20, "no such host": 21, "timed out": 43}
 
@@ -167,7 +195,7 @@ def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
         assert len(found) == LAST_LINES
 
 
-def test_telling_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_categorised_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """After this many decoded lines only errors are decoded."""
     monkeypatch.setattr(log_reader, "MAX_DECODED", 3)
     facts = LogFacts()
@@ -227,7 +255,7 @@ def test_the_last_words_of_a_run(lines: list[str], errors: list[str], fatal: str
     facts.errors.extend(line(text, "ERROR", 1) for text in errors)
     facts.lines.extend(line(text, "", number + 2) for number, text in enumerate(lines))
     facts.fatal = None if fatal is None else line(fatal, "FATAL")
-    found = facts.last_words()
+    found = facts.explaining_line()
     assert (None if found is None else found.text) == words
 
 
@@ -272,7 +300,7 @@ def test_templates_of_two_logs_become_one() -> None:
 
 
 def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines of further templates are only counted. A template's containers, runs and lines searched for hosts have limits."""
+    """Further templates, and further containers of one, are left out. So are runs and searched lines above a limit."""
     for name, most in (("MAX_TEMPLATES", 2), ("MAX_PLACES", 2), ("PEERS_LOOKED_FOR", 2), ("MAX_CACHED", 2)):
         monkeypatch.setattr(templates_module, name, most)
     first, other = Templates(), Templates()
@@ -285,6 +313,11 @@ def test_templates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(first.by_shape), first.left_out) == (2, 4)
     add(first, "a", "web-2")
     assert first.by_shape["a", "ERROR"].pods == {"web-0", "web-1"}
+    assert first.left_out == 5
+    crowded = Templates()
+    add(crowded, "a", "web-3")
+    first.merge(crowded)
+    assert first.left_out == 6
     calls = Templates()
     for number in range(30):
         add(calls, "dial tcp db:5432: connection refused", run=number)
@@ -320,7 +353,7 @@ def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
 
 
 def test_which_events_are_read() -> None:
-    """Warnings, and other telling events, each with its place in the artifact."""
+    """Warnings, and other events that explain something, each with its place in the artifact."""
     facts = read_events(
         event("Pulled", "x", type="Normal"),
         event("Unhealthy", "y" * 2000, container="app", count=3, until=40),
@@ -355,24 +388,16 @@ def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_storm_is_counted_without_decoding_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines that differ in digits alone: counts, times, runs and last errors are as if each had been read."""
-    lines = [f"{number % 60} ERROR order {number} rejected" for number in range(900)]
-    lines += [f"{number % 60} WARN disk is full: {number}" for number in range(100)]
-    lines += [f"{number % 60} accept4: too many open files {number}" for number in range(100)]
-    decoded: list[int] = []
-    entry = Encoded.entry
-
-    def counted(self: Encoded, number: int) -> Any:
-        decoded.append(number)
-        return entry(self, number)
-
-    monkeypatch.setattr(Encoded, "entry", counted)
+    lines = [f"{number // 18} ERROR order {number} rejected" for number in range(900)]
+    lines += [f"{50 + number // 20} WARN disk is full: {number}" for number in range(100)]
+    lines += [f"{55 + number // 25} accept4: too many open files {number}" for number in range(100)]
+    decoded = watch_decoding(monkeypatch)
     quick = read(("app", 0, lines), ("app", 1, lines[:40]))
     assert len(decoded) < 200
-    monkeypatch.setattr(seen_lines, "MAX_LINE", 0)
-    whole = read(("app", 0, lines), ("app", 1, lines[:40]))
+    whole = read_singly(("app", 0, lines), ("app", 1, lines[:40]))
 
     def told(facts: LogFacts) -> Any:
-        runs = [(run.errors, run.telling, run.lines) for run in facts.runs.values()]
+        runs = [(run.errors, run.categorised, run.lines) for run in facts.runs.values()]
         texts = [[(line.text, line.stamp, line.link.entry) for line in (*e, *([t] if t else []), *n)] for e, t, n in runs]
         shapes = facts.templates.by_shape.values()
         return texts, facts.errors_of, [(t.shape, t.level, t.count, t.histogram, t.last, t.first.first) for t in shapes]
@@ -395,3 +420,53 @@ def test_lines_with_other_stack_traces_are_told_apart_in_a_storm() -> None:
         "order # failed: java.io.IOException: no disk": 50,
         "order # failed: java.lang.IllegalStateException: no room": 50,
     }
+
+
+def test_a_storm_with_ids_is_counted_without_decoding_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace ids and UUIDs differ in letters too. Names that differ in a letter are told apart."""
+    ids = [
+        f"{number * 7919 % 2**32:08x}-{number * 31 % 65536:04x}-4abc-8def-{number * 104729 % 2**48:012x}"
+        for number in range(400)
+    ]
+    lines = [f"{number % 60} ERROR order {one} failed at db-{'ab'[number % 2]}" for number, one in enumerate(ids)]
+    decoded = watch_decoding(monkeypatch)
+    facts = read(("app", 0, lines))
+    assert len(decoded) < 150
+    counts = {one.shape: one.count for one in facts.templates.by_shape.values()}
+    assert counts == {"order # failed at db-a": 200, "order # failed at db-b": 200}
+
+
+@pytest.mark.parametrize("many", [10, 900])
+def test_lines_without_a_level_are_found_however_many_match(many: int) -> None:
+    """In blocks of which many lines match they are grouped first. Both ways give the same counts."""
+    alike = [
+        f"{number % 60} {'dial tcp: connection refused' if number < many else 'all is well'} {number}" for number in range(1000)
+    ]
+    varied = [f"{number % 60} plain {chr(97 + number % 26) * (number % 37 + 1)}" for number in range(1000)]
+    last = [f"{number % 60} disk is full {number}" for number in range(20)]
+    facts = LogFacts()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}]})
+    for lines in (alike, alike, varied, varied, [*varied, *last], alike):
+        reader.read(parsed("app", 0, lines, {}))
+    reader.close(PATH, {})
+    counts = {one.category: one.count for one in facts.templates.by_shape.values()}
+    assert counts == {"refused": 3 * many, "disk": 20}
+
+
+def test_new_errors_are_no_longer_decoded_after_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of which all errors differ is counted. Errors with a template are counted as before."""
+    monkeypatch.setattr(templates_module, "MAX_TEMPLATES", 5)
+    words = [chr(97 + number // 26) + chr(97 + number % 26) for number in range(600)]
+    facts, levels = LogFacts(), dict[str, int]()
+    reader = LogReader(facts, threading.Lock(), START, END)
+    reader.begin({"pod": "web-0"})
+    decoded = watch_decoding(monkeypatch)
+    for first in range(0, 600, 300):
+        lines = [f"1 ERROR a: cannot read {word}" for word in words[first : first + 300]]
+        reader.read(parsed("app", 0, [*lines, "1 ERROR a: cannot read aa"], levels))
+    reader.close(PATH, {"levels": levels})
+    assert len(decoded) < 200
+    assert facts.errors_of["web-0"] == 602
+    assert sum(one.count for one in facts.templates.by_shape.values()) + facts.templates.left_out == 602
+    assert {one.shape: one.count for one in facts.templates.by_shape.values()}["cannot read aa"] == 3

@@ -49,7 +49,8 @@ def test_every_link_resolves_to_an_entry_about_the_finding(name: str) -> None:
         assert finding.links, finding.message
         for link in finding.links:
             entry = json.dumps(session.artifacts[link.artifact.path]["data"][link.entry]) + link.artifact.path
-            names = {finding.subject.name, *finding.pods, *finding.nodes, *finding.callees}
+            caller = str(finding.details.get("caller") or finding.subject.name)
+            names = {finding.subject.name, caller, *finding.pods, *finding.nodes, *finding.callees}
             assert any(name in entry for name in names), (finding.message, entry[:500])
 
 

@@ -4,13 +4,16 @@ Planned again; saved artifacts are kept, questions that are no longer asked are 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.fetchers.base import Document, Plan, Question, Sources
 from aletheia_operator.investigate import Tools
 from aletheia_operator.investigate.answering import MAX_DEATHS
 from tests.unit.capturing import counts, gaps, interrupted, on_disk, run
@@ -118,3 +121,54 @@ async def test_what_another_version_recorded_as_done(tmp_path: Path, name: str, 
     assert counts(snapshot) == {"thing/a": 2, "thing/b": 1}
     assert fetcher.asked == ["b"]
     assert GapReason.INTERNAL_ERROR.value not in [gap.reason for gap in snapshot.manifest.gaps]
+
+
+PASSWORDS = ("Mz7-kvT2q.Lw9x", "Qp4-jwX8r.Tn3c")
+QUERIES = [
+    {"type": "loki", "query": f'{{app="shop"}} |= "password={password}"', "dataSourceRef": {"name": "loki"}}
+    for password in PASSWORDS
+]
+
+
+@dataclass
+class QueryFetcher(FakeFetcher):
+    """Asks the spec's queries, one for each key of `answers`."""
+
+    queries: list[str] = field(default_factory=list)
+
+    async def plan(self, spec: InvestigationSpec, sources: Sources) -> Plan:
+        asked = zip(self.answers, spec.queries or (), strict=False)
+        arguments = {key: {"key": key, "request": request.to_json()} for key, request in asked}
+        return Plan(tuple(Question(self.name, f"Fake/{key}", f"thing/{key}", given) for key, given in arguments.items()))
+
+    async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+        self.queries.append(question.arguments["request"]["query"])
+        async for document in super().fetch(question, sources):
+            yield document
+
+
+def content_of(root: Path) -> bytes:
+    """All files below a directory, one after another."""
+    return b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
+
+
+async def test_the_journal_has_no_secret_of_a_query(tmp_path: Path) -> None:
+    """A resumed capture asks the query with its secret, which it takes from the spec."""
+    order = make_order(queries=QUERIES)
+    await interrupted(order, make_tools(tmp_path, QueryFetcher({"a": [[1]], "b": [forever]})), "a")
+    written = content_of(tmp_path)
+    assert [password for password in PASSWORDS if password.encode() in written] == []
+    fetcher = QueryFetcher({"a": ["not asked"], "b": [[3]]})
+    snapshot = await run(order, make_tools(tmp_path, fetcher))
+    assert fetcher.queries == [QUERIES[1]["query"]]
+    assert counts(snapshot) == {"thing/a": 1, "thing/b": 1}
+    assert gaps(snapshot) == []
+
+
+async def test_a_query_with_a_secret_that_is_no_longer_planned(tmp_path: Path) -> None:
+    """It is a gap; what was saved stays."""
+    order = make_order(queries=QUERIES)
+    await interrupted(order, make_tools(tmp_path, QueryFetcher({"a": [[1]], "b": [forever]})), "a")
+    snapshot = await run(order, make_tools(tmp_path, QueryFetcher({"a": ["not asked"]})))
+    assert counts(snapshot) == {"thing/a": 1}
+    assert gaps(snapshot) == [("thing/b", "InternalError")]

@@ -252,3 +252,9 @@ def test_static_pods_owe_no_events() -> None:
     pod = scheduled(a_pod("etcd", "none"), "08:00:00")
     pod["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     assert expected_events(pod) == []
+
+
+def test_events_of_a_service_with_the_workloads_name_belong_to_it() -> None:
+    """Its load balancer may fail. Other Services' events do not."""
+    subjects = Subjects([Target.model_validate({"workload": {"kind": "Deployment", "name": "web"}})])
+    assert (subjects.may_know(("Service", "web")), subjects.may_know(("Service", "other"))) == (True, False)

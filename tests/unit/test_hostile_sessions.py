@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,16 +25,9 @@ from aletheia_operator.session.layout import REPORT
 from aletheia_operator.session.manifest_file import read_copy
 from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.text.yaml_text import yaml_text
+from tests.support.operator import until
 from tests.unit.artifacts_server import made
-from tests.unit.proxies import connect, lying
-
-
-def program(directory: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a kubectl into the PATH."""
-    kubectl = directory / "kubectl"
-    kubectl.write_text(f"#!{sys.executable}\n{text}")
-    kubectl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+from tests.unit.proxies import connect, lying, program
 
 
 def test_an_id_that_leads_elsewhere(
@@ -121,6 +116,14 @@ def test_answers_that_are_nested_too_deep(body: bytes) -> None:
             Cluster(lying(status, body), [], "shop").get("/apis")
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"kind": "Status"}', b'{"items": {"a": 1}}', b'{"items": "none"}'])
+def test_an_answer_that_is_no_list_is_not_an_empty_list(body: bytes) -> None:
+    """A proxy may answer 200 with anything: `there are none` would be a guess."""
+    with pytest.raises(Refused, match="no list"):
+        Cluster(lying(200, body), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
+    assert not Cluster(lying(200, b'{"items": null}'), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
+
+
 def test_a_list_without_end() -> None:
     """A list that always has one more page ends."""
     proxy = lying(200, b'{"items": [], "metadata": {"continue": "more"}}')
@@ -153,13 +156,16 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_ended(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves neither kubectl's proxy, which has this user's rights, nor the folder of its socket."""
+    """It leaves neither kubectl's proxy, which has this user's rights, nor the folder of its socket.
+
+    SIGKILL leaves the folder, in which nobody listens.
+    """
     marks = tmp_path / "marks"
     program(tmp_path, ENDLESS.format(marks=str(marks)), monkeypatch)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    command = [sys.executable, "-m", "aletheia_operator.cli", "-n", "shop", "list"]
+    command = ["env", "--default-signal=HUP,INT", sys.executable, "-m", "aletheia_operator.cli", "-n", "shop", "list"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     while not (marks.exists() and len(marks.read_text().split()) == 2):
         time.sleep(0.02)
@@ -168,9 +174,35 @@ def test_a_command_that_is_ended(number: int, tmp_path: Path, monkeypatch: pytes
     time.sleep(0.3)
     running.send_signal(number)
     assert running.wait(20) != 0
-    assert not os.path.exists(folder)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(proxy), 0)
+    assert os.path.exists(folder) is (number == signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+    until(lambda: not is_alive(int(proxy)), 20, "the proxy has ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_download_that_is_ended(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves no `kubectl get --raw`, also if no byte comes, and from any thread."""
+    pid = tmp_path / "pid"
+    waits = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()) + ' ')\ntime.sleep(60)"
+    program(tmp_path, waits, monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    code = (
+        "import threading; from aletheia_operator.cli.kubectl import raw_body\n"
+        "def read():\n  with raw_body([], '/apis') as body: body.read(1)\n"
+        "threading.Thread(target=read).start()"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    until(lambda: pid.exists() and pid.read_text().endswith(" "), 20, "kubectl runs")
+    running.send_signal(number)
+    assert running.wait(20) == -number
+    until(lambda: not is_alive(int(pid.read_text())), 20, "kubectl has ended")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs: an ended one may wait for its new parent."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_a_pod_that_exports_without_end(

@@ -22,8 +22,9 @@ from aletheia_operator.clients import guard, http
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter, connect
-from aletheia_operator.clients.http import Answer, Http, SafeSession, _context
+from aletheia_operator.clients.http import Http, Response, SafeSession
 from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.tls import tls_context
 from tests.unit import loopback as server
 from tests.unit.certificates import Authority, new_authority
 from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
@@ -35,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
 
 
-async def fetch(endpoint: Endpoint, path: str = "/api", *query: tuple[str, str]) -> Answer:
+async def fetch(endpoint: Endpoint, path: str = "/api", *query: tuple[str, str]) -> Response:
     return await Http().fetch_json(endpoint, path, query)
 
 
@@ -43,7 +44,7 @@ async def test_an_answer_is_its_status_and_its_json(loopback: Loopback) -> None:
     """The endpoint's path prefix is kept, parameters are escaped."""
     loopback.answers = [reply_json({"a": ["ü"]})]
     answer = await fetch(loopback.endpoint(path="/prefix/"), "/api/x", ("a", "b&c=d"), ("a", "é"))
-    assert answer == Answer(200, {"a": ["ü"]})
+    assert answer == Response(200, {"a": ["ü"]})
     assert loopback.requests == ["/prefix/api/x?a=b%26c%3Dd&a=%C3%A9"]
 
 
@@ -51,13 +52,13 @@ async def test_an_answer_is_its_status_and_its_json(loopback: Loopback) -> None:
 async def test_a_refusal_in_json_is_an_answer(loopback: Loopback, status: int) -> None:
     """The fetcher interprets it."""
     loopback.answers = [reply_json({"error": "x"}, status)]
-    assert await fetch(loopback.endpoint()) == Answer(status, {"error": "x"})
+    assert await fetch(loopback.endpoint()) == Response(status, {"error": "x"})
 
 
 async def test_a_passing_fault_is_asked_again(loopback: Loopback) -> None:
     """503, then an answer."""
     loopback.answers = [reply(503, b"starting"), reply_json([])]
-    assert await fetch(loopback.endpoint()) == Answer(200, [])
+    assert await fetch(loopback.endpoint()) == Response(200, [])
     assert len(loopback.requests) == 2
 
 
@@ -152,7 +153,7 @@ async def test_the_environments_proxy_is_not_used(loopback: Loopback, monkeypatc
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "")
         loopback.answers = [reply_json({})]
-        assert await fetch(loopback.endpoint()) == Answer(200, {})
+        assert await fetch(loopback.endpoint()) == Response(200, {})
         assert proxy.requests == []
 
 
@@ -181,7 +182,7 @@ async def test_a_data_sources_own_ca_is_trusted_alone(authority: Authority, tmp_
     with Loopback(authority.server(tmp_path)) as tls:
         tls.answers = [reply_json({})]
         trusting = tls.endpoint(credentials=Credentials(ca_pem=authority.pem))
-        assert await fetch(trusting) == Answer(200, {})
+        assert await fetch(trusting) == Response(200, {})
         tls.requests.clear()
         for ca in (None, new_authority().pem):
             with pytest.raises(Unavailable, match="DataSource main: its certificate is signed by a CA that is not known here"):
@@ -199,10 +200,10 @@ async def test_the_operators_bundle_is_trusted_besides_public_cas(authority: Aut
         with pytest.raises(Unavailable, match="signed by a CA that is not known here"):
             await fetch(endpoint)
         bundle.write_text(new_authority().pem + authority.pem)
-        assert await fetch(endpoint) == Answer(200, {})
+        assert await fetch(endpoint) == Response(200, {})
         with pytest.raises(Unavailable, match="signed by a CA that is not known here"):
             await fetch(replace(endpoint, credentials=Credentials(ca_pem=new_authority().pem)))
-        context = _context(endpoint)
+        context = tls_context(endpoint)
         assert context is not None
         assert context.cert_store_stats()["x509_ca"] > 50
 
@@ -226,7 +227,7 @@ def test_which_cas_are_trusted(
     (tmp_path / "bundle.pem").write_text(new_authority().pem)
     credentials = Credentials(ca_pem=authority.pem if ca else None)
     endpoint = Endpoint("main", f"{scheme}://127.0.0.1:1", 5, 2**20, credentials=credentials)
-    context = _context(replace(endpoint, ca_bundle=tmp_path / "bundle.pem" if bundle else None))
+    context = tls_context(replace(endpoint, ca_bundle=tmp_path / "bundle.pem" if bundle else None))
     found = None if context is None else context.cert_store_stats()["x509_ca"]
     assert found == {None: None, "one": 1}.get(cas, found)
     assert cas != "public and more" or (found or 0) > 50
@@ -240,7 +241,7 @@ async def test_a_bundle_that_cannot_be_used(loopback: Loopback, tmp_path: Path, 
         bundle.write_text(content)
     loopback.answers = [reply_json({})]
     endpoint = replace(loopback.endpoint(), ca_bundle=bundle)
-    assert await fetch(endpoint) == Answer(200, {})
+    assert await fetch(endpoint) == Response(200, {})
     with pytest.raises(Rejected, match=r"--ca-bundle .* cannot be used"):
         await fetch(replace(endpoint, url=loopback.url.replace("http:", "https:")))
 
@@ -290,7 +291,7 @@ async def test_a_client_certificate_is_shown(authority: Authority, tmp_path: Pat
     with Loopback(authority.server(tmp_path), clients.pem) as loopback:
         loopback.answers = [reply_json({})]
         shown = Credentials(ca_pem=authority.pem, client_pem=pem)
-        assert await fetch(loopback.endpoint(credentials=shown)) == Answer(200, {})
+        assert await fetch(loopback.endpoint(credentials=shown)) == Response(200, {})
         with pytest.raises(Unavailable, match=r"main: .*the TLS handshake"):
             await fetch(loopback.endpoint(credentials=Credentials(ca_pem=authority.pem)))
     assert len(loopback.requests) == 1
@@ -347,7 +348,7 @@ async def test_a_name_that_leads_elsewhere_later(loopback: Loopback, monkeypatch
     monkeypatch.setattr(socket.socket, "connect", noting_connect)
     loopback.answers = [reply_json({})]
     endpoint = Endpoint("main", f"http://rebound.test:{port}", 5, 2**20)
-    assert await fetch(endpoint) == Answer(200, {})
+    assert await fetch(endpoint) == Response(200, {})
     with pytest.raises(Rejected, match="metadata service"):
         await fetch(endpoint)
     assert connected == ["127.0.0.1"]
@@ -359,7 +360,7 @@ async def test_the_next_address_is_tried(loopback: Loopback, monkeypatch: pytest
     loopback.answers = [reply_json({})]
     found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 1)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
+    assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Response(200, {})
 
 
 async def test_an_address_that_never_answers_leaves_time_for_the_next(
@@ -373,7 +374,7 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
         found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", number)) for number in (nobody, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         begin = time.monotonic()
-        assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Answer(200, {})
+        assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Response(200, {})
     assert time.monotonic() - begin < 1
 
 
@@ -452,7 +453,7 @@ async def test_rotated_credentials_are_read_again(loopback: Loopback) -> None:
     endpoint = loopback.endpoint(credentials=old, renew=renew)
     with SafeSession(endpoint) as session:
         assert [session.get(loopback.url).status_code for _ in range(3)] == [200, 200, 200]
-    assert await fetch(endpoint) == Answer(200, {})
+    assert await fetch(endpoint) == Response(200, {})
     assert (len(loopback.requests), len(reads)) == (5, 1)
     valid = "Bearer another"
     with pytest.raises(Rejected, match=r"answered 401: who is \*\*\* or \*\*\*\?") as caught:
@@ -484,7 +485,7 @@ async def test_a_host_name_beyond_ascii(loopback: Loopback, monkeypatch: pytest.
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     loopback.answers = [reply_json({})]
     url = loopback.url.replace("127.0.0.1", "prométheus.bücher.test") + prefix
-    assert await fetch(replace(loopback.endpoint(), url=url), "/api") == Answer(200, {})
+    assert await fetch(replace(loopback.endpoint(), url=url), "/api") == Response(200, {})
     assert asked == ["xn--promtheus-e4a.xn--bcher-kva.test"]
     assert loopback.requests == [prefix + "/api"]
 
@@ -508,7 +509,7 @@ async def test_the_server_says_how_long_to_wait(loopback: Loopback) -> None:
     """Retry-After is followed if it ends before the deadline; else the answer is final."""
     loopback.answers = [reply(503, b"busy", Retry_After="1"), reply_json({})]
     begin = time.monotonic()
-    assert await fetch(loopback.endpoint()) == Answer(200, {})
+    assert await fetch(loopback.endpoint()) == Response(200, {})
     assert time.monotonic() - begin >= 1
     loopback.requests.clear()
     loopback.answers = [reply(503, b"busy", Retry_After="6")]
@@ -582,8 +583,8 @@ def test_a_session_that_is_stopped_while_it_connects_asks_nothing(
         endpoint = loopback.endpoint(credentials=Credentials(ca_pem=authority.pem)) if tls else loopback.endpoint()
         with SafeSession(endpoint) as session:
 
-            def connect_late(connection: HTTPConnection) -> socket.socket:
-                sock = connect(connection)
+            def connect_late(connection: HTTPConnection, is_on_node: bool) -> socket.socket:
+                sock = connect(connection, is_on_node)
                 session.abort()
                 opened.append(connection)
                 return sock

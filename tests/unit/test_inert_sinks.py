@@ -23,18 +23,18 @@ from aletheia_operator.cli.program import EVIDENCE_COMMANDS, root
 from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.handlers.events import event_of
-from aletheia_operator.handlers.operator import log_as
+from aletheia_operator.handlers.operator import configure_logging
 from aletheia_operator.handlers.status import condition, minimal, of_phase, of_snapshot, shortened, without_words
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.investigate.gaps import gap_of
 from aletheia_operator.report import PlainFiles, Source, html_report, markdown_report
-from aletheia_operator.serve import __main__ as artifacts_process
 from aletheia_operator.serve import resource
 from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
 from aletheia_operator.settings import Process
 from aletheia_operator.show.layout import Page
+from aletheia_operator.text import log_records
 from aletheia_operator.text.display import for_csv
 from tests.unit.evidence import Incident, event, pod, running
 from tests.unit.reported import Recording, series, trace
@@ -254,9 +254,9 @@ def test_the_processes_logs_are_inert(text: str, form: str, process: str, capsys
     root.handlers.clear()
     try:
         if process == "operator":
-            log_as(Process(log_format=form))
+            configure_logging(Process(log_format=form))
         else:
-            artifacts_process.log_as(form, "info")
+            log_records.configure_logging(form, "info")
         log = logging.getLogger("aletheia_operator.a_test")
         log.warning("quoted: %s", text)
         log.warning(text.replace("%", ""), extra={"fields": {"path": text}})

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
+from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
-from tests.unit.fakes import Content, FakeKubernetes, InlineParsers, make_scratch, make_window
+from tests.unit.fakes import Content, FakeKubernetes, InlineParsers, WithoutLogs, make_scratch, make_window
 
 MIB = 1024 * 1024
 STARTED = "2026-11-22T11:30:00Z"
@@ -21,8 +24,8 @@ def lines_from(first: float, bytes_per_second: int, seconds: int = 3) -> list[by
     return [f"2026-11-22T11:30:{moment:012.9f}Z ".encode() + text + b"\n" for moment in moments]
 
 
-async def reasons_of(lines: list[bytes]) -> list[GapReason]:
-    kubernetes = FakeKubernetes(log_head=b"".join(lines)).real()
+async def gaps_of(lines: list[bytes], fake: FakeKubernetes) -> list[Missing]:
+    kubernetes = fake.real()
     log = RunLog(
         run=replace(Run("app", 0), started_at=STARTED),
         window=make_window("2026-11-22T11:00:00+00:00", "2026-11-22T11:40:00+00:00"),
@@ -32,10 +35,10 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
         target="pod/web-0",
     )
     await log.read(Content(list(lines)).iter_any())
-    await check_rotation(log, LogSource(kubernetes, "/log", "app", False))
+    await check_rotation(log, LogSource(kubernetes, "/log", "app", False, NodeHealth(kubernetes, None)))
     await log.end()
     log.close()
-    return [missing.reason for missing in log.missing]
+    return log.missing
 
 
 @pytest.mark.parametrize(
@@ -51,5 +54,26 @@ async def reasons_of(lines: list[bytes]) -> list[GapReason]:
 )
 async def test_a_rotation_is_inferred_from_the_rate(first: float, bytes_per_second: int, reported: bool) -> None:
     """It is if the time from the start to the first line would have filled the smallest file at the log's rate."""
-    reasons = await reasons_of(lines_from(first, bytes_per_second))
-    assert reasons == ([GapReason.LOG_ROTATED] if reported else [])
+    lines = lines_from(first, bytes_per_second)
+    gaps = await gaps_of(lines, FakeKubernetes(log_head=b"".join(lines)))
+    assert [gap.reason for gap in gaps] == ([GapReason.LOG_ROTATED] if reported else [])
+
+
+@pytest.mark.parametrize(
+    ("error", "severity"),
+    [
+        pytest.param(Unavailable("the Kubernetes API does not answer"), "gap", id="no answer"),
+        pytest.param(Rejected("the pod is gone", GapReason.NOT_FOUND), "note", id="nobody can find out any more"),
+    ],
+)
+async def test_a_rotation_that_cannot_be_looked_for_is_reported(error: SourceError, severity: str) -> None:
+    """The log began late, and nobody asked the API why: it must not look complete."""
+    (gap,) = await gaps_of(lines_from(7.0, MIB), WithoutLogs(error))
+    assert (gap.target, gap.reason, gap.severity) == ("pod/web-0 container/app (run 0)", GapReason.LOG_INCOMPLETE, severity)
+    assert "rotated away what came before 2026-11-22T11:30:07" in gap.message
+    assert error.message in gap.message
+
+
+async def test_nothing_is_asked_about_a_log_from_its_beginning() -> None:
+    """Its first line is of the second of the start."""
+    assert not await gaps_of(lines_from(0.4, MIB), WithoutLogs(Unavailable("the Kubernetes API does not answer")))

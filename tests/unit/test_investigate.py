@@ -24,7 +24,8 @@ from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
 from aletheia_operator.investigate import Snapshot, deadline
 from aletheia_operator.investigate.order import saving_threads, upload_threads
-from aletheia_operator.session import Done, EntryBuffer, Session, SessionBusy, Written
+from aletheia_operator.investigate.saving import SMALL_BYTES
+from aletheia_operator.session import Done, EntryBuffer, Session, SessionBusy, WrittenFile
 from tests.unit.capturing import cancel, counts, evidence, files, gaps, interrupted, on_disk, run
 from tests.unit.fakes import (
     LONGEST_TEST_SECONDS,
@@ -642,7 +643,7 @@ async def test_an_interruption_waits_for_the_write_that_is_under_way(tmp_path: P
         add(self, batch)
         steps.append("added")
 
-    def watched_write(self: Session, *arguments: Any) -> Written:
+    def watched_write(self: Session, *arguments: Any) -> WrittenFile:
         steps.append("written")
         go_on.set()
         return write(self, *arguments)
@@ -662,7 +663,7 @@ async def test_an_interruption_during_the_write_leaves_no_file_that_nobody_lists
     loop = asyncio.get_running_loop()
     write = Session.write
 
-    def slow_write(self: Session, *arguments: Any) -> Written:
+    def slow_write(self: Session, *arguments: Any) -> WrittenFile:
         result = write(self, *arguments)
         loop.call_soon_threadsafe(order.cancelled.set)
         written.wait(0.3)
@@ -775,3 +776,17 @@ async def test_an_artifact_that_does_not_get_its_name_is_a_gap_for_later_process
     (gap,) = snapshot.manifest.gaps
     assert (gap.fetcher, gap.target, gap.reason) == ("Fake", "thing/a", "SaveFailed")
     assert gap.message == "the session volume refused the write: Input/output error"
+
+
+async def test_small_artifacts_do_not_wait_for_large_ones(tmp_path: Path) -> None:
+    """While others write large artifacts, a small one is saved at once; a large one waits."""
+    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}), writing=asyncio.Semaphore(0))
+    snapshot = await run(make_order(), tools)
+    assert counts(snapshot) == {"thing/a": 1}
+    large = make_tools(tmp_path, FakeFetcher({"b": [["x" * (SMALL_BYTES + 1)]]}), writing=asyncio.Semaphore(0))
+    waiting = asyncio.create_task(run(make_order("another"), large))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while not large.writing._waiters:  # noqa: ASYNC110 (bounded by the time-out above)
+            await asyncio.sleep(0.001)
+        large.writing.release()
+        assert counts(await waiting) == {"thing/b": 1}

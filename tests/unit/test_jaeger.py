@@ -25,7 +25,7 @@ from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.jaeger import JaegerFetcher, api_v1, api_v3
 from aletheia_operator.fetchers.jaeger.api_v1 import is_failing
 from aletheia_operator.fetchers.jaeger.search_values import SearchValues
-from aletheia_operator.fetchers.jaeger.traces import Reading, Sift, sift_of, summarise
+from aletheia_operator.fetchers.jaeger.traces import Reading, SpanFilter, span_filter_of, summarise
 from aletheia_operator.fetchers.spill import Spill
 from aletheia_operator.scratch import Scratch
 from tests.unit.fakes import entries_of, make_sources, make_window
@@ -117,11 +117,13 @@ def test_long_traces_are_narrowed() -> None:
     assert dict(api_v3.search(SearchValues.of(asked, make_window(), 5, 1001)))["query.duration_min"] == "1001us"
 
 
-def reading_of(body: Any, api: Any = api_v1, most: float = 100, text: str | None = None, sift: Sift | None = None) -> Reading:
+def reading_of(
+    body: Any, api: Any = api_v1, most: float = 100, text: str | None = None, span_filter: SpanFilter | None = None
+) -> Reading:
     """An answer as it is read, a few bytes at a time."""
     content = (json.dumps(body) if text is None else text).encode()
     chunks = (content[at : at + 7] for at in range(0, len(content), 7))
-    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most, sift)
+    reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set(), most, span_filter)
     api.read(JsonStream(ENDPOINT, chunks), ENDPOINT, reading)
     return reading
 
@@ -235,7 +237,7 @@ def test_elements_of_v3_in_another_order() -> None:
     turned = {"schemaUrl": "s", "scopeSpans": spans, "resource": shop["resource"]}
     reading = reading_of({"result": {"resourceSpans": [turned]}}, api_v3)
     assert stored(reading, api_v3) == [{"resourceSpans": [turned]}]
-    assert summarise(reading.traces.values()) == "1 traces, slowest 1.0 ms: shop GET /"
+    assert summarise(reading.traces.values()) == "1 trace, slowest 1.0 ms: shop GET /"
 
 
 @pytest.mark.parametrize("body", [{"result": {}}, {"result": None}, {"result": {"resourceSpans": None}}], ids=json.dumps)
@@ -265,7 +267,7 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fo
         resource("pay", otlp("3", "GET /", 0, 5, 2, user=user, retry={"boolValue": True})),
     ]
     reading = reading_of({"result": {}}, api_v3)
-    reading.sift = sift_of(request(service="shop", **asked))
+    reading.span_filter = span_filter_of(request(service="shop", **asked))
     body = json.dumps({"result": {"resourceSpans": spans}}).encode()
     api_v3.read(JsonStream(ENDPOINT, iter([body])), ENDPOINT, reading)
     assert reading.matching == found
@@ -275,17 +277,17 @@ def test_what_v3_cannot_be_asked_is_asked_of_the_spans(asked: dict[str, Any], fo
     ("traces", "text"),
     [
         pytest.param([], "0 traces", id="nothing"),
-        pytest.param([trace()], "1 traces", id="a trace without spans"),
-        pytest.param([trace(span(1_500))], "1 traces, slowest 1.5 ms: shop GET /", id="milliseconds"),
-        pytest.param([trace(span(2_310_000))], "1 traces, slowest 2.31 s: shop GET /", id="seconds"),
+        pytest.param([trace()], "1 trace", id="a trace without spans"),
+        pytest.param([trace(span(1_500))], "1 trace, slowest 1.5 ms: shop GET /", id="milliseconds"),
+        pytest.param([trace(span(2_310_000))], "1 trace, slowest 2.31 s: shop GET /", id="seconds"),
         pytest.param(
             [trace(span(5)), trace(span(9_000, "POST /pay"), service="pay"), trace(span(7, error=True))],
             "3 traces (1 failing), slowest 9.0 ms: pay POST /pay; failing spans: shop 1 of 2; first: shop GET /",
             id="the slowest span of all, and how many traces fail",
         ),
-        pytest.param([trace(span(process="p9"))], "1 traces, slowest 1.0 ms: GET /", id="an unknown process"),
-        pytest.param([trace(span("long"))], "1 traces, slowest 0.0 ms: shop GET /", id="a duration that is a word"),
-        pytest.param([trace(span(name="\x1b[2J\nx"))], "1 traces, slowest 1.0 ms: shop \\x1b[2J x", id="a name with an escape"),
+        pytest.param([trace(span(process="p9"))], "1 trace, slowest 1.0 ms: GET /", id="an unknown process"),
+        pytest.param([trace(span("long"))], "1 trace, slowest 0.0 ms: shop GET /", id="a duration that is a word"),
+        pytest.param([trace(span(name="\x1b[2J\nx"))], "1 trace, slowest 1.0 ms: shop \\x1b[2J x", id="a name with an escape"),
     ],
 )
 def test_a_summary_says_what_there_is_to_see(traces: list[dict[str, Any]], text: str) -> None:
@@ -462,7 +464,7 @@ async def test_a_jaeger_that_falls_silent_among_the_traces_that_logs_name(loopba
     assert len(entries) == 1
     (gap,) = document.outcome.missing
     assert gap.reason == GapReason.FORBIDDEN
-    assert gap.message.endswith("2 of 3 traces were not fetched")
+    assert gap.message.endswith("2 of 3 traces not fetched")
     assert len(loopback.requests) == 3
 
 
@@ -550,7 +552,7 @@ def test_members_of_a_trace_in_any_order(order: list[str]) -> None:
     turned = {name: whole[name] for name in [*order, "warnings"]}
     reading = reading_of({"data": [turned, {**turned, "traceID": "cd"}]}, most=1)
     assert stored(reading) == [whole]
-    assert summarise(reading.traces.values()).startswith("1 traces (1 failing), slowest 0.0 ms: shop POST /")
+    assert summarise(reading.traces.values()).startswith("1 trace (1 failing), slowest 0.0 ms: shop POST /")
 
 
 def test_a_trace_that_breaks_off_leaves_nothing() -> None:
@@ -589,7 +591,7 @@ def test_a_trace_is_looked_for_by_its_spans_and_processes(asked: dict[str, Any],
     body = {"data": [{"traceID": "ab12", "spans": [made], "processes": {"p1": process}}]}
     for service, expected in (("shop", matches), ("cart", False)):
         reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
-        reading.sift = sift_of(request(service=service, **asked))
+        reading.span_filter = span_filter_of(request(service=service, **asked))
         api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
         assert bool(reading.matching) == expected
         assert bool(reading.traces["ab12"].pieces) == expected
@@ -599,7 +601,7 @@ def test_a_large_trace_that_is_not_looked_for_is_not_kept(monkeypatch: pytest.Mo
     """Even if its spans were spilled before that was known."""
     monkeypatch.setattr(api_v1, "PIECE_BYTES", 10)
     reading = Reading(Spill(lambda: Scratch(Path(tempfile.gettempdir()), False)), set())
-    reading.sift = sift_of(request(service="cart"))
+    reading.span_filter = span_filter_of(request(service="cart"))
     body = {"data": [trace(span(), span()), {**trace(span(), span(), service="cart"), "traceID": "cd"}]}
     api_v1.read(JsonStream(ENDPOINT, iter([json.dumps(body).encode()])), ENDPOINT, reading)
     assert {name: bool(trace.pieces) for name, trace in reading.traces.items()} == {"ab12": False, "cd": True}
@@ -631,10 +633,10 @@ def test_numbers_that_are_no_times(number: Any) -> None:
     """They are treated as missing."""
     body = {"data": [{**trace({**span(number), "startTime": number}), "traceID": "1"}]}
     reading = reading_of(body)
-    assert summarise(reading.traces.values()).startswith("1 traces, slowest")
+    assert summarise(reading.traces.values()).startswith("1 trace, slowest")
     text = f'{{"traceId":"1","name":"x","startTimeUnixNano":{json.dumps(number)},"endTimeUnixNano":{json.dumps(number)}}}'
     answer = '{"result":{"resourceSpans":[{"resource":{},"scopeSpans":[{"spans":[' + text + "]}]}]}}"
-    assert summarise(reading_of(None, api_v3, text=answer).traces.values()).startswith("1 traces")
+    assert summarise(reading_of(None, api_v3, text=answer).traces.values()).startswith("1 trace")
 
 
 @pytest.mark.parametrize(
@@ -692,7 +694,7 @@ async def test_a_trace_in_several_objects(loopback: Loopback, order: tuple[int, 
     assert len({json.dumps(entry) for entry in entries}) == len(entries)
     (note,) = document.outcome.missing
     assert (note.severity, note.reason) == ("note", GapReason.INVALID_RESPONSE)
-    assert "sent 1 traces (ab12) in several objects" in note.message
+    assert "sent 1 trace (ab12) in several objects" in note.message
 
 
 async def test_objects_of_several_traces_that_mix(loopback: Loopback) -> None:
@@ -708,7 +710,7 @@ def test_a_trace_in_objects_of_which_one_is_searched(first: bool) -> None:
     """The objects after the matching one are kept. Earlier ones are not, which is recorded."""
     fine, failing = trace(span()), trace(span(name="fails", error=True), service="pay")
     body = {"data": [failing, fine] if first else [fine, failing]}
-    reading = reading_of(body, sift=sift_of(request(service="pay", tags={"error": "true"})))
+    reading = reading_of(body, span_filter=span_filter_of(request(service="pay", tags={"error": "true"})))
     assert spans_of(stored(reading)) == [("pay", "fails"), ("shop", "GET /")][: 2 if first else 1]
     assert [*reading.objects["ab12"].values()] == [first, True]
 

@@ -8,7 +8,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.jaeger.selection import MAX_SLICES, select
-from aletheia_operator.fetchers.jaeger.traces import Mark, Trace
+from aletheia_operator.fetchers.jaeger.traces import SpanSummary, Trace
 from tests.unit.fakes import make_window
 
 WINDOW = make_window()
@@ -19,7 +19,7 @@ TOO_LARGE = Rejected("too large", GapReason.TOO_LARGE)
 def a_trace(number: int) -> Trace:
     """One of COUNT traces that begin evenly over the window. Each has another duration, in no order."""
     start = WINDOW.start.timestamp() + (number + 0.5) * WINDOW.seconds / COUNT
-    return Trace(f"{number:x}", slowest=Mark("shop GET", start, 1000 * (1 + number * 77 % COUNT)), start=start)
+    return Trace(f"{number:x}", slowest=SpanSummary("shop GET", start, 1000 * (1 + number * 77 % COUNT)), start=start)
 
 
 ALL = {number: a_trace(number) for number in range(COUNT)}

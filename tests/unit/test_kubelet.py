@@ -84,7 +84,7 @@ async def test_a_node_without_an_address(node: Any) -> None:
 )
 async def test_a_part_of_a_file_is_asked_for(loopback: Loopback, part: tuple[int, ...], asked: str | None) -> None:
     """Both ends are included; the token is the operator's."""
-    loopback.answers = [reply(206 if part else 200, b"lines")]
+    loopback.answers = [reply(206, b"lines", Content_Range=f"bytes {part[0]}-11/12") if part else reply(200, b"lines")]
     async with kubelets() as client:
         assert await read(client, loopback.url, *part) == b"lines"
     (headers,) = loopback.headers
@@ -93,13 +93,40 @@ async def test_a_part_of_a_file_is_asked_for(loopback: Loopback, part: tuple[int
     assert loopback.requests == [LOG]
 
 
+@pytest.mark.parametrize(
+    ("part", "answer"),
+    [
+        pytest.param((7,), reply(200, b"the whole file"), id="the server ignores the range"),
+        pytest.param((7, 9), reply(200, b"the whole file"), id="it ignores the end, too"),
+        pytest.param((7,), reply(206, b"lines", Content_Range="bytes 0-4/12"), id="another part"),
+        pytest.param((7,), reply(206, b"lines", Content_Range="bytes 70-74/120"), id="a later part"),
+        pytest.param((7,), reply(206, b"lines"), id="a part without its place"),
+        pytest.param((), reply(206, b"lines", Content_Range="bytes 0-4/12"), id="a part in place of the whole file"),
+    ],
+)
+async def test_another_part_than_requested_is_refused(loopback: Loopback, part: tuple[int, ...], answer: Answer) -> None:
+    """Its lines would be taken for those of the requested part, and the others would be missing in silence."""
+    loopback.answers = [answer]
+    async with kubelets() as client:
+        with pytest.raises(Rejected, match="returned another part of /logs/") as caught:
+            await read(client, loopback.url, *part)
+    assert caught.value.reason == GapReason.INVALID_RESPONSE
+
+
+async def test_a_whole_file_is_a_part_from_its_beginning(loopback: Loopback) -> None:
+    """A server may ignore a range that asks for all."""
+    loopback.answers = [reply(200, b"lines")]
+    async with kubelets() as client:
+        assert await read(client, loopback.url, 0) == b"lines"
+
+
 async def test_how_kubelets_are_connected_to() -> None:
     """It reads large pieces and no environment, limits the time between two pieces but not the whole, and keeps one session."""
     async with kubelets() as client:
         session = client._client()
         assert client._client() is session
         assert (session.timeout.total, session.timeout.sock_connect, session.timeout.sock_read) == (None, 5, 30)
-        assert (session.trust_env, session.auto_decompress, session._read_bufsize) == (False, False, 2**18)
+        assert (session.trust_env, session.auto_decompress, session._read_bufsize) == (False, False, 2**16)
         assert session.connector is not None
         assert session.connector.limit == 100
     assert session.closed

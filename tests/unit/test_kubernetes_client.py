@@ -67,6 +67,14 @@ async def failing(reason: GapReason, kind: type[SourceError] = Unavailable, word
     assert TOKEN not in caught.value.message
 
 
+async def test_changes_have_our_name(loopback: Loopback, tmp_path: Path) -> None:
+    """The API server takes the field manager from the first word of the client's name."""
+    loopback.answers = [reply_json({})]
+    async with client(loopback, tmp_path) as api:
+        await api.patch_status(f"{PODS}/web-0", {}, "uid")
+    assert loopback.headers[0]["User-Agent"].startswith("aletheia-operator/")
+
+
 async def test_an_object_is_read_as_the_operator(loopback: Loopback, tmp_path: Path) -> None:
     """The request has the token of the kubeconfig, and impersonates nobody."""
     loopback.answers = [reply_json({"kind": "Pod"})]
@@ -97,7 +105,7 @@ async def test_how_a_client_is_set_up(loopback: Loopback, tmp_path: Path) -> Non
         assert (configuration.retries, configuration.connection_pool_maxsize) == (None, kubernetes.MAX_CONNECTIONS)
         settings = dict(configuration.client_session_kwargs)
         assert len(settings.pop("trace_configs")) == 1
-        assert settings == {"trust_env": False, "read_bufsize": 2**18}
+        assert settings == {"trust_env": False, "read_bufsize": 2**16}
 
 
 async def test_a_service_account_is_impersonated(loopback: Loopback, tmp_path: Path) -> None:
@@ -363,6 +371,29 @@ async def test_a_list_comes_in_pages(loopback: Loopback, tmp_path: Path) -> None
         {"limit": "250", "continue": "t1"},
         {"limit": "250", "continue": "t2"},
     ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply_json({}), id="an empty object"),
+        pytest.param(reply_json({"kind": "Status", "status": "Success"}), id="a status"),
+        pytest.param(reply_json({"metadata": {}, "items": {"a": 1}}), id="items that are no list"),
+        pytest.param(page(item(1), token="t1"), id="the same page again and again"),
+    ],
+)
+async def test_an_answer_that_is_no_list_is_not_an_empty_list(loopback: Loopback, tmp_path: Path, answer: Answer) -> None:
+    """A proxy may answer 200 with anything: the objects are not known, so they are not absent, and the list ends."""
+    loopback.answers = [answer]
+    async with failing(GapReason.INVALID_RESPONSE, words="is not a list, or does not go on"):
+        await names_of(loopback, tmp_path)
+    assert len(loopback.requests) <= 2
+
+
+async def test_a_list_without_objects_may_be_null(loopback: Loopback, tmp_path: Path) -> None:
+    """Some aggregated APIs write it so."""
+    loopback.answers = [reply_json({"metadata": {}, "items": None})]
+    assert not await names_of(loopback, tmp_path)
 
 
 async def test_an_expired_token_begins_the_list_anew(loopback: Loopback, tmp_path: Path) -> None:

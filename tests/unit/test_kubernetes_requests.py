@@ -10,7 +10,8 @@ from kubernetes.aio.client.configuration import Configuration
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
-from aletheia_operator.clients.kubernetes import Kubernetes, rule_for
+from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.kubernetes_errors import rule_for
 from tests.unit.loopback import Loopback, Request, reply, reply_json
 
 INVESTIGATION = "/apis/aletheia.dev/v1alpha1/namespaces/shop/investigations/incident"

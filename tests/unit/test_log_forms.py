@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
-TABLES = ("levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv")
+TABLES = (
+    "levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv",
+    "levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_unseen.tsv",
+)  # fmt: skip
+MESSAGE = "¶"
+"""Marks where the message of a line begins."""
 OPENS = re.compile(r"(?i)(?:error|warn|warning|info|debug|fatal|critical|alert|trace|notice|panic|severe|verbose|emergency)\b")
 """Sentences that begin with the name of a level: behind a time it would be taken for the level."""
 LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
@@ -30,10 +35,40 @@ def rows(name: str, columns: int) -> Iterator[list[str]]:
 @pytest.mark.parametrize("name", TABLES)
 def test_levels_are_right_in_the_forms_of_many_programs(name: str) -> None:
     """At least 98 of 100 lines of each table have their level, and no line has another one."""
-    table = [(form, None if level == "-" else level, line) for form, level, line in rows(name, 3)]
+    table = [(form, None if level == "-" else level, line.replace(MESSAGE, "")) for form, level, line in rows(name, 3)]
     wrong = [(form, found, level, line) for form, level, line in table if (found := recognise(line).level) != level]
     assert [row for row in wrong if row[1] is not None] == []
     assert len(wrong) / len(table) <= 0.02, wrong
+
+
+CLOCKS = (
+    "2026-05-11 10:30:02", "2026-05-11T10:30:02.123Z", "2026-05-11 10:30:02,123", "2026/05/11 10:30:02", "10:30:02.123",
+    "10:30:02", "11/May/2026:10:30:02 +0000", "11.05.2026 10:30:02", "May 11 10:30:02", "Mon May 11 10:30:02 2026",
+    "05/11/2026 10:30:02 AM", "2026-05-11T10:30:02+00:00", "1747000000.123", "20260511 10:30:02", "11-May-2026 10:30:02",
+    "2026-05-11 10:30:02.123 +0000", "2026-05-11 10:30:02 UTC", "2026-05-11_10:30:02", "20260511T103002Z", "1747000000123",
+    "Mon, 11 May 2026 10:30:02 GMT",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_level_in_capitals_is_known_in_any_layout(clock: str) -> None:
+    """Whatever stands around the level, and however the time is written."""
+    layouts = (DATA / "layouts.txt").read_text(encoding="utf-8").splitlines()
+    assert len(layouts) > 150
+    for layout in layouts:
+        line = layout.replace("\\t", "\t").replace("TIME", clock, 1).replace("NAME", "worker", 1)
+        for word, level in (("ERROR", "ERROR"), ("WARN", "WARN")):
+            for message in ("cannot connect to db", "Connection failed: timeout"):
+                text = line.replace("LEVEL", word, 1).replace("MESSAGE", message)
+                assert recognise(text).level == level, text
+
+
+def test_no_message_is_cut() -> None:
+    """Each message has the whole of its line's own words, perhaps behind a part of the head."""
+    for form, _, marked in (*rows("levels_and_messages.tsv", 3), *rows("levels_of_classes.tsv", 3)):
+        line = marked.replace(MESSAGE, "")
+        message = recognise(line).message or line
+        assert MESSAGE not in marked or message.endswith(marked.partition(MESSAGE)[2]), form
 
 
 def test_the_tables_have_many_forms_and_every_level() -> None:
@@ -65,6 +100,14 @@ def test_a_sentence_has_no_level_behind_any_time(time: str) -> None:
             text for text in sentences if text[:1].isalpha() and " " in text and "|" not in text and not OPENS.match(text)
         ]
     assert [text for text in sentences if recognise(time + text).level is not None] == []
+
+
+@pytest.mark.parametrize(
+    "message", ["METRICS exported 12", "DATABASE is locked", "HTTP request failed", "SIGTERM received, bye"]
+)
+def test_a_word_in_capitals_takes_no_level_away_behind_a_time(message: str) -> None:
+    """Only the titles of sentences do, without a time before them."""
+    assert recognise(f"2026-05-11 10:30:02 ERROR {message}").level == "ERROR"
 
 
 def test_a_colour_takes_no_level_away() -> None:

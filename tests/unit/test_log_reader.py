@@ -13,10 +13,20 @@ from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, read_by_api
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
-from tests.unit.fakes import Content, FakeKubelet, FakeKubernetes, InlineParsers, Response, Script, make_scratch, make_window
+from tests.unit.fakes import (
+    Content,
+    FakeKubernetes,
+    FakeKubernetesLogs,
+    InlineParsers,
+    Response,
+    Script,
+    make_scratch,
+    make_window,
+)
 
 PATH = "/api/v1/namespaces/shop/pods/web-0/log"
 RESET = Unavailable("the Kubernetes API cannot be reached: ClientPayloadError")
@@ -51,8 +61,9 @@ class Reading:
         async def restarted() -> bool:
             return self.restarted
 
+        kubernetes, run = self.kubernetes.real(), self.log.run
         await read_by_api(
-            self.log, LogSource(self.kubernetes.real(), PATH, self.log.run.container, self.log.run.previous), restarted
+            self.log, LogSource(kubernetes, PATH, run.container, run.previous, NodeHealth(kubernetes, None)), restarted
         )
         await self.log.end()
         assert self.log.result is not None
@@ -82,7 +93,7 @@ class Reading:
 
 
 @dataclass
-class PartsKubelet(FakeKubelet):
+class PartsKubelet(FakeKubernetesLogs):
     """Answers `tail` for the last record, `rest` for reads from that record's second on, `head` for the log's beginning."""
 
     tail: bytes = b""
@@ -109,7 +120,7 @@ ONE = len(ABC[0])
 async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
     """Read a log of these lines, of which the first answers break off."""
     reading = Reading()
-    reading.kubernetes = FakeKubelet(lines={"app": lines}, breaks=breaks)
+    reading.kubernetes = FakeKubernetesLogs(lines={"app": lines}, breaks=breaks)
     return await reading.read()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.framing import Form
 from aletheia_operator.logs.run_parser import RunParser
-from aletheia_operator.redact import Level, Redactor
+from aletheia_operator.logs.run_settings import RunSettings
+from aletheia_operator.redact import Level, Redactor, Rule
 
 PASSWORD = "hunter2-" + "Xq9vLm3Z"
 TOKEN = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
@@ -169,6 +169,30 @@ def test_an_error_of_the_node_is_redacted() -> None:
     """It becomes a gap's message, and an entry without a time."""
     (entry,) = parse(f"cannot open https://shop:{PASSWORD}@node/log".encode(), "api")
     assert PASSWORD not in json.dumps(entry)
+
+
+OWN = [
+    Rule("date", r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
+    Rule("first", r"\Aabc|{"),
+    Rule("caret", r"(^|\^)abc|^{"),
+    Rule("class", r"[^^x]bc|[[:^alpha:]^]{2}drop|[]^]x|\[?^plain"),
+    Rule("whole", ".*drop.*"),
+    Rule("stdout", "F x"),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("rules", [OWN, *([rule] for rule in OWN)], ids=["all", *(rule.name for rule in OWN)])
+@pytest.mark.parametrize(("written", "form"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
+def test_own_rules_see_what_the_container_wrote(written: Any, form: Form, rules: list[Rule], size: int) -> None:
+    """They match neither the time that the runtime wrote before a line, nor its other words; `^` is the text's beginning."""
+    texts = ["abc", "x abc", "born 1999-01-02", "please drop this", "{", "F x", "plain", KEY_LINES[0], *KEY_LINES[1:], "plain"]
+    redactor = Redactor(b"k" * 32, rules=rules)
+    entries = parse(written(texts), form, size, redactor=redactor)
+    expected = redactor.lines().feed("\n".join(texts).encode()).decode().split("\n")
+    assert lines_of(entries) == expected
+    assert expected != Redactor(b"k" * 32).lines().feed("\n".join(texts).encode()).decode().split("\n")
+    assert [entry["timestamp"][:17] for entry in entries] == ["2026-11-22T11:00:"] * len(texts)
 
 
 def test_off_keeps_everything() -> None:

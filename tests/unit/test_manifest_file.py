@@ -128,7 +128,7 @@ def test_a_manifest_that_grew_too_large_is_still_written(session: Path, monkeypa
     written = parse_manifest(manifest_bytes(manifest))
     assert [artifact.sha256 for artifact in written.artifacts] == [artifact.sha256 for artifact in manifest.artifacts]
     assert len(written.gaps) == 1001
-    assert "2000 more gaps" in written.gaps[-1].message
+    assert "left out 2000 gaps" in written.gaps[-1].message
     assert (written.gaps[-1].target, written.gaps[-1].reason) == ("manifest.json", "SaveFailed")
     assert {artifact.summary for artifact in written.artifacts} == {""}
     assert {artifact.summary for artifact in parse_manifest(manifest_bytes(read_session(session)[0])).artifacts} != {""}

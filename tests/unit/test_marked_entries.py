@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aletheia_operator.logs.marks import BUCKETS, CONTEXT, CONTEXT_LINES, MarkedEntries, codes_of, count_codes
+from aletheia_operator.logs.marks import BUCKETS, CONTEXT, CONTEXT_LINES, MARK, MarkedEntries, bucket_of, codes_of, count_codes
 from aletheia_operator.text.batches import SEPARATOR, SERIOUS_CODE
 
 CODES = st.sampled_from([0, SERIOUS_CODE - 1, SERIOUS_CODE])
@@ -15,7 +15,7 @@ CODES = st.sampled_from([0, SERIOUS_CODE - 1, SERIOUS_CODE])
 def marked(codes: list[int], belonging: set[int], block: int) -> list[int]:
     """Return the marks of entries with these levels, taken in blocks, and check that the entries are unchanged."""
     entries = MarkedEntries()
-    content, marks = [], array("H")
+    content, marks = [], array(MARK)
     for number, code in enumerate(codes):
         entries.add(f"entry {number}", code, number in belonging)
         if number % block == block - 1:
@@ -46,7 +46,7 @@ def test_lines_around_an_error_are_kept_with_it(lines: list[tuple[int, bool]], b
 @pytest.mark.parametrize("block", [1, 7, 5000])
 def test_the_first_buckets_are_an_even_sample(block: int) -> None:
     """Of 8192 entries the first half of the buckets has every second, a quarter every fourth. Buckets are equally large."""
-    buckets = [mark >> 4 for mark in marked([0] * 2 * BUCKETS, set(), block)]
+    buckets = [bucket_of(mark) for mark in marked([0] * 2 * BUCKETS, set(), block)]
     for part in (2, 4, 64):
         assert [number for number, bucket in enumerate(buckets) if bucket < BUCKETS // part] == list(
             range(0, 2 * BUCKETS, part)
@@ -56,6 +56,6 @@ def test_the_first_buckets_are_an_even_sample(block: int) -> None:
 
 def test_levels_are_counted_whatever_else_a_mark_says() -> None:
     """Levels without entries are left out."""
-    marks = array("H", marked([0, SERIOUS_CODE, 0, 0, 3], {2}, 2)).tobytes()
+    marks = array(MARK, marked([0, SERIOUS_CODE, 0, 0, 3], {2}, 2)).tobytes()
     assert codes_of(marks) == bytes([0, SERIOUS_CODE, 0, 0, 3])
     assert count_codes(marks) == {0: 3, 3: 1, SERIOUS_CODE: 1}

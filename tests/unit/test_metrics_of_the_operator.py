@@ -8,6 +8,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def test_what_a_scrape_shows(scraped: Callable[[State], Values], tmp_path: Path)
     values = scraped(state(tmp_path))
     assert values["aletheia_volume_size_bytes",] > values["aletheia_volume_free_bytes",] > 0
     assert values["aletheia_investigations_unnoticed",] == 3
+    assert values["aletheia_leads",] == 1
     assert any(name == "aletheia_build_info" and number == 1 for (name, *_), number in values.items())
 
 
@@ -175,3 +177,20 @@ def test_the_alerts_fire() -> None:
     tests = Path(__file__).resolve().parents[1] / "data" / "alerts_test.yaml"
     done = subprocess.run([promtool, "test", "rules", tests], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_captures_in_jobs_are_counted_on_their_own(tmp_path: Path) -> None:
+    """Both places have queues, which count together."""
+    slots, job_slots = FairSlots(1, 1), FairSlots(1, 1)
+    held = [await slots.acquire("shop"), await job_slots.acquire("shop")]
+    waiting = [asyncio.create_task(place.acquire("shop")) for place in (slots, job_slots, job_slots)]
+    await asyncio.sleep(0)
+    families = {family.name: family for family in replace(state(tmp_path, slots), job_slots=job_slots).collect()}
+    shop = {name: family.samples[0].value for name, family in families.items() if name.startswith("aletheia_captures")}
+    assert shop == {"aletheia_captures_running": 1, "aletheia_captures_in_jobs": 1, "aletheia_captures_queued": 3}
+    assert not any("jobs" in family.name for family in state(tmp_path, slots).collect())
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    for release in held:
+        release()

@@ -13,6 +13,7 @@ from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.kubernetes import logs_by_api
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
+from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.merge import merge
 from tests.unit.fakes import Content, FakeKubernetes, InlineParsers, Response, Script, make_scratch, make_window
@@ -77,7 +78,7 @@ async def read(kubelet: Kubelet, started: str | None = None, end: str = "11:30:4
     async def restarted() -> bool:
         return False
 
-    source = LogSource(kubelet.real(), PATH, "app", False)
+    source = LogSource(kubelet.real(), PATH, "app", False, NodeHealth(kubelet.real(), None))
     await read_by_api(log, source, restarted)
     await check_rotation(log, source)
     await log.end()

@@ -141,7 +141,7 @@ async def test_of_objects_that_are_too_many_the_first_are_read(monkeypatch: pyte
     document, _, _ = (await captured(api))["namespace/shop"]
     messages = {gap.target: gap.message for gap in document.outcome.missing}
     assert messages["configmaps"].startswith("2 of 3 ")
-    assert messages["objects"].startswith("6 objects around the targets ")
+    assert messages["objects"].startswith("left out 6 objects around the targets")
     assert sorted(path for path in api.asked if "/configmaps/" in path) == [
         f"{CORE}/configmaps/settings-0",
         f"{CORE}/configmaps/settings-1",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from aletheia_operator.api.findings import FindingRule, FindingsSpec
 from aletheia_operator.findings import OwnRules, judge, read_rules
 from aletheia_operator.findings.finding import Artifact, Link
-from aletheia_operator.findings.own_rules import MAX_LINE, MAX_PODS, Matches
+from aletheia_operator.findings.own_rules import MAX_FILE_BYTES, MAX_LINE, MAX_PODS, Matches
 from tests.unit.evidence import Incident, Object, at, conditions, event, found, item, pod, rules_of, running
 
 URL = "https://runbooks.example/torn"
@@ -172,7 +172,7 @@ def test_lines_are_searched_up_to_a_length_and_pods_are_bounded() -> None:
     assert not matches
     for number in range(MAX_PODS + 5):
         own.add({0: Matches(f"pod-{number}", at(1), link, at(1), 1)})
-    assert len(own.matches) == MAX_PODS
+    assert (len(own.matches), own.left_out) == (MAX_PODS, 5)
 
 
 def test_an_admins_rules_are_read_from_a_file(tmp_path: Path) -> None:
@@ -191,4 +191,13 @@ def test_a_file_of_rules_that_is_not_valid(content: str, tmp_path: Path) -> None
     file = tmp_path / "rules.yaml"
     file.write_text(content)
     with pytest.raises(ValueError):
+        read_rules(file)
+
+
+def test_a_file_of_rules_that_is_too_large(tmp_path: Path) -> None:
+    """It is refused: the rules at its end would not be applied, and nobody would notice."""
+    file = tmp_path / "rules.yaml"
+    rules = "- {name: First, message: torn, log: {pattern: torn}}\n" + "#" * MAX_FILE_BYTES
+    file.write_text(rules + "\n- {name: Last, message: torn, log: {pattern: torn}}\n")
+    with pytest.raises(ValueError, match=r"rules\.yaml is larger than 256 KiB"):
         read_rules(file)

@@ -19,6 +19,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document, Missing
 from aletheia_operator.fetchers.kubernetes import restarts as restarts_of_pods
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.logs.run import WorkerFault
 from aletheia_operator.logs.worker_process import WorkerEnded
@@ -291,6 +292,27 @@ async def test_a_container_that_waits_in_a_pod_that_is_deleted(ended: int, gone_
     document = await fetch(kubelet, window=make_window(end="2026-11-22T11:33:18+00:00"))
     entries = await entries_of(document)
     check_runs(entries, document.outcome.missing, container, 1)
+
+
+@pytest.mark.parametrize("started", range(3))
+@pytest.mark.parametrize("gone_after", range(1, 6))
+async def test_a_waiting_container_that_starts_again_in_a_pod_that_is_deleted(started: int, gone_after: int) -> None:
+    """The next run writes its lines within a second of the last run's end: its lines have their run, or a gap says so."""
+    container = Container([[], []], 0, waits=True)
+    container.runs[0] = [line(44.5 + number, f"run 0 line {number}") for number in range(4)]
+    container.runs[1] = [line(51.1 + number / 10, f"run 1 line {number}") for number in range(3)]
+
+    def start(container: Container) -> None:
+        container.present, container.waits = 1, False
+
+    def remove(container: Container) -> None:
+        container.gone = True
+
+    kubelet = Kubelet(containers={"app": container}, hooks={started: start, started + gone_after: remove})
+    document = await fetch(kubelet, window=make_window(end="2026-11-22T11:30:52+00:00"))
+    entries, gaps = await entries_of(document), document.outcome.missing
+    wrong = [entry for entry in entries if not entry["line"].startswith(f"run {entry['run']} ")]
+    assert not wrong or [gap for gap in gaps if UNKNOWN_RUN in gap.message and gap.target.endswith("(run 0)")]
 
 
 @pytest.mark.parametrize("request_number", range(6))

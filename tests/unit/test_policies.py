@@ -9,18 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aletheia_operator.handlers.policies import (
-    Fate,
+    Decision,
     Resource,
-    Session,
+    SessionState,
     caps_of,
+    decision_for,
     exceeded_caps,
-    fate_of,
-    have_vanished,
+    has_outdated_digest,
     is_abandoned,
+    is_mass_deletion,
     is_of_another,
+    is_settled,
     is_to_be_deleted,
-    is_told_wrongly,
     over_caps,
+    over_history,
 )
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord
@@ -82,87 +84,148 @@ EXPIRED = manifest(expirationTime=NOW)
 
 
 @pytest.mark.parametrize(
-    ("session", "doubt", "fate"),
+    ("session", "doubt", "decision"),
     [
-        pytest.param(Session(manifest(), RetentionRecord(), resource()), None, Fate.KEEP, id="its Investigation is there"),
-        pytest.param(Session(manifest(), RetentionRecord(), resource()), "why", Fate.KEEP, id="whatever is in doubt"),
         pytest.param(
-            Session(manifest(), RetentionRecord(), resource(artifacts_seconds=3600)), None, Fate.EXPIRE, id="its time is over"
+            SessionState(manifest(), RetentionRecord(), resource()), None, Decision.KEEP, id="its Investigation is there"
         ),
-        pytest.param(Session(manifest(), RetentionRecord(), resource(artifacts_seconds=3601)), None, Fate.KEEP, id="not yet"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource()), "why", Decision.KEEP, id="whatever is in doubt"),
         pytest.param(
-            Session(manifest(completionTime=None), RetentionRecord(), resource(artifacts_seconds=1)),
+            SessionState(manifest(), RetentionRecord(), resource(artifacts_seconds=3600)),
             None,
-            Fate.KEEP,
+            Decision.EXPIRE,
+            id="its time is over",
+        ),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(), resource(artifacts_seconds=3601)), None, Decision.KEEP, id="not yet"
+        ),
+        pytest.param(
+            SessionState(manifest(completionTime=None), RetentionRecord(), resource(artifacts_seconds=1)),
+            None,
+            Decision.KEEP,
             id="a session that runs does not expire",
         ),
         pytest.param(
-            Session(manifest(), RetentionRecord(), resource(artifacts_seconds=1, legal_hold="x")),
+            SessionState(manifest(), RetentionRecord(), resource(artifacts_seconds=1, legal_hold="x")),
             None,
-            Fate.KEEP,
+            Decision.KEEP,
             id="its Investigation is on hold",
         ),
         pytest.param(
-            Session(manifest(), RetentionRecord(hold="x"), resource(artifacts_seconds=1)),
+            SessionState(manifest(), RetentionRecord(hold="x"), resource(artifacts_seconds=1)),
             None,
-            Fate.KEEP,
+            Decision.KEEP,
             id="the session is on hold",
         ),
         pytest.param(
-            Session(manifest(), RetentionRecord(keep=True), resource(artifacts_seconds=1)),
+            SessionState(manifest(), RetentionRecord(keep=True), resource(artifacts_seconds=1)),
             None,
-            Fate.EXPIRE,
+            Decision.EXPIRE,
             id="keep is about deletion, not about expiry",
         ),
-        pytest.param(Session(EXPIRED, RetentionRecord(), resource()), None, Fate.EXPIRE, id="an expiry is brought to its end"),
         pytest.param(
-            Session(manifest(), RetentionRecord(imported=True), resource(artifacts_seconds=1)),
+            SessionState(EXPIRED, RetentionRecord(), resource()), None, Decision.EXPIRE, id="an expiry is brought to its end"
+        ),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(imported=True), resource(artifacts_seconds=1)),
             None,
-            Fate.KEEP,
+            Decision.KEEP,
             id="an imported one does not follow an Investigation",
         ),
         pytest.param(
-            Session(manifest(), RetentionRecord(imported=True, orphaned_since=LONG_AGO), None),
+            SessionState(manifest(), RetentionRecord(imported=True, orphaned_since=LONG_AGO), None),
             None,
-            Fate.KEEP,
+            Decision.KEEP,
             id="an imported one has none",
         ),
-        pytest.param(Session(manifest(), RetentionRecord(), None), None, Fate.ORPHAN, id="gone for the first time"),
-        pytest.param(Session(manifest(), RetentionRecord(), None, True), None, Fate.ORPHAN, id="seen to go: noted first"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), None), None, Decision.ORPHAN, id="gone for the first time"),
         pytest.param(
-            Session(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None), None, Fate.KEEP, id="gone within the grace"
+            SessionState(manifest(), RetentionRecord(), None, True), None, Decision.ORPHAN, id="seen to go: noted first"
         ),
-        pytest.param(Session(manifest(), ORPHAN, None), None, Fate.REMOVE, id="gone for the grace"),
         pytest.param(
-            Session(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None, True),
+            SessionState(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None),
             None,
-            Fate.REMOVE,
+            Decision.KEEP,
+            id="gone within the grace",
+        ),
+        pytest.param(SessionState(manifest(), ORPHAN, None), None, Decision.REMOVE, id="gone for the grace"),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(orphaned_since=JUST_NOW), None, True),
+            None,
+            Decision.REMOVE,
             id="seen to go: without the grace",
         ),
-        pytest.param(Session(manifest(), ORPHAN, None), "why", Fate.SPARE, id="perhaps nobody deleted it"),
-        pytest.param(Session(manifest(), ORPHAN, None, True), "why", Fate.SPARE, id="also where it was seen to go"),
+        pytest.param(SessionState(manifest(), ORPHAN, None), "why", Decision.SPARE, id="perhaps nobody deleted it"),
+        pytest.param(SessionState(manifest(), ORPHAN, None, True), "why", Decision.SPARE, id="also where it was seen to go"),
         *(
             pytest.param(
-                Session(manifest(), ORPHAN.model_copy(update=held), None, True),
+                SessionState(manifest(), ORPHAN.model_copy(update=held), None, True),
                 None,
-                Fate.KEEP,
+                Decision.KEEP,
                 id=f"it stays: {next(iter(held))}",
             )
             for held in ({"keep": True}, {"hold": "x"}, {"legal_hold": "x"}, {"spared": "x"})
         ),
     ],
 )
-def test_the_fate_of_a_session(session: Session, doubt: str | None, fate: Fate) -> None:
+def test_what_happens_to_a_session(session: SessionState, doubt: str | None, decision: Decision) -> None:
     """It follows from its manifest, its record, its resource and the time."""
-    assert fate_of(session, NOW, SETTINGS, doubt) is fate
+    assert decision_for(session, NOW, SETTINGS, doubt) is decision
+
+
+DIGEST = {"session_id": "A", "manifest_sha256": "1"}
 
 
 @pytest.mark.parametrize(
-    ("gone", "all_sessions", "vanished"), [(0, 0, False), (9, 9, False), (10, 10, True), (10, 20, False), (11, 20, True)]
+    ("session", "settled"),
+    [
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource()), True, id="its Investigation is there"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource(artifacts_seconds=1)), False, id="it expires"),
+        pytest.param(SessionState(EXPIRED, RetentionRecord(), resource()), False, id="an expiry is brought to its end"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), None), False, id="its Investigation is gone"),
+        pytest.param(SessionState(manifest(), RetentionRecord(keep=True), None), False, id="also if it is kept"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource(keep=True)), False, id="keep is not recorded yet"),
+        pytest.param(SessionState(manifest(), RetentionRecord(keep=True), resource(keep=True)), True, id="keep is recorded"),
+        pytest.param(SessionState(manifest(), RetentionRecord(keep=True), resource()), False, id="keep was lifted"),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(), resource(legal_hold="x")), False, id="a hold is not recorded yet"
+        ),
+        pytest.param(SessionState(manifest(), ORPHAN, resource()), False, id="its Investigation is back"),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(imported=True), resource(keep=True)),
+            True,
+            id="imported: nothing is recorded",
+        ),
+        pytest.param(SessionState(manifest(completionTime=None), RetentionRecord(), resource()), False, id="it was abandoned"),
+        pytest.param(
+            SessionState(manifest(completionTime=None), RetentionRecord(), resource(phase="Running")), True, id="it is captured"
+        ),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(), resource(**DIGEST), False, "2"),
+            False,
+            id="the status has another digest",
+        ),
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource(**DIGEST), False, "1"), True, id="the right digest"),
+        pytest.param(SessionState(manifest(), RetentionRecord(), resource(uid="new")), False, id="restored with a new uid"),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(adopted_by="new"), resource(uid="new")), True, id="the new uid is recorded"
+        ),
+        pytest.param(
+            SessionState(manifest(), RetentionRecord(adopted_by="new"), resource()), False, id="the first uid is back"
+        ),
+    ],
 )
-def test_how_many_are_a_mass(gone: int, all_sessions: int, vanished: bool) -> None:
+def test_when_nothing_is_to_be_done_for_a_session(session: SessionState, settled: bool) -> None:
+    """Only for such sessions may a pass skip the steps that wait for the disk or the API server."""
+    assert is_settled(session, NOW, SETTINGS, Volume(id="v")) is settled
+
+
+@pytest.mark.parametrize(
+    ("gone", "all_sessions", "mass_deletion"), [(0, 0, False), (9, 9, False), (10, 10, True), (10, 20, False), (11, 20, True)]
+)
+def test_how_many_are_a_mass(gone: int, all_sessions: int, mass_deletion: bool) -> None:
     """At least ten, and more than half."""
-    assert have_vanished(gone, all_sessions) is vanished
+    assert is_mass_deletion(gone, all_sessions) is mass_deletion
 
 
 @pytest.mark.parametrize(
@@ -184,16 +247,81 @@ def test_when_a_finished_investigation_is_deleted(changes: dict[str, Any], delet
     assert is_to_be_deleted(resource(**changes), NOW) is deleted
 
 
-def free(name: str, namespace: str, age_minutes: float, size: int = 40) -> Session:
-    return Session(manifest(name, namespace, age_minutes, size), RetentionRecord(), None)
+FLUX = {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}}
+TRACKED = {"argocd.argoproj.io/tracking-id": "apps:aletheia.dev/Investigation:shop/a"}
 
 
-def kept(name: str, namespace: str, age_minutes: float, size: int = 40) -> Session:
-    return Session(manifest(name, namespace, age_minutes, size), RetentionRecord(keep=True), None)
+@pytest.mark.parametrize(
+    ("metadata", "retention", "seconds"),
+    [
+        pytest.param({}, {}, (None, 60), id="by kubectl"),
+        pytest.param(
+            {"labels": {"app.kubernetes.io/name": "a"}, "annotations": {"team": "a"}}, {}, (None, 60), id="other marks"
+        ),
+        pytest.param(FLUX, {}, (60, None), id="Flux"),
+        pytest.param({"labels": {"helm.toolkit.fluxcd.io/name": "apps"}}, {}, (60, None), id="Flux's Helm releases"),
+        pytest.param({"annotations": {"meta.helm.sh/release-name": "apps"}}, {}, (60, None), id="Helm"),
+        pytest.param({"annotations": TRACKED}, {}, (60, None), id="Argo CD"),
+        pytest.param({"annotations": {**TRACKED, "argocd.argoproj.io/hook": "PreSync"}}, {}, (None, 60), id="hook of Argo CD"),
+        pytest.param(FLUX, {"artifactsSeconds": 30}, (30, None), id="artifacts that expire before"),
+        pytest.param(FLUX, {"artifactsSeconds": 90}, (60, None), id="artifacts that expire later"),
+        pytest.param(FLUX, {"keep": True}, (None, None), id="kept"),
+        pytest.param(FLUX, {"keep": True, "artifactsSeconds": 90}, (90, None), id="kept, with artifacts that expire"),
+    ],
+)
+def test_a_time_to_live_deletes_nothing_that_a_tool_creates_again(
+    metadata: dict[str, Any], retention: dict[str, Any], seconds: tuple[int | None, int | None]
+) -> None:
+    """Its artifacts expire instead. A hook of Argo CD is deleted: it is created by the next sync that needs it only."""
+    spec = {"ttlSecondsAfterFinished": 60, "retention": retention}
+    body = {"metadata": {"namespace": "shop", "name": "a", "uid": "1", **metadata}, "spec": spec}
+    found = Resource.of(body)
+    assert (found.artifacts_seconds, found.ttl_seconds) == seconds
+    assert found.created_again is (found.ttl_seconds is None)
+
+
+def ended(name: str, hours_ago: float, **changes: Any) -> Resource:
+    return resource(name=name, completion_time=(NOW - hours_ago * HOUR).isoformat(), **changes)
+
+
+HISTORY = [ended("B", 3), ended("A", 4), ended("C", 2), ended("bank", 9, namespace="bank")]
+
+
+@pytest.mark.parametrize(
+    ("resources", "limit", "gone"),
+    [
+        pytest.param(HISTORY, None, "", id="no limit"),
+        pytest.param(HISTORY, 3, "", id="just within the limit"),
+        pytest.param(HISTORY, 2, "A", id="the oldest of the namespace that has more"),
+        pytest.param(HISTORY, 1, "AB", id="the oldest first"),
+        pytest.param(
+            [*HISTORY, ended("D", 0.9), ended("E", 0.5)], 1, "ABC", id="none that ended within the grace, but they count"
+        ),
+        pytest.param([*HISTORY, ended("H", 5, legal_hold="x")], 3, "A", id="none on hold, but it counts"),
+        pytest.param([*HISTORY, ended("G", 5, created_again=True)], 3, "A", id="none that a tool creates again, but it counts"),
+        pytest.param([*HISTORY, ended("R", 5, phase="Running")], 3, "", id="one that runs does not count"),
+        pytest.param([*HISTORY, resource(name="N", completion_time=None)], 3, "", id="without a time of its end, neither"),
+        pytest.param(
+            [*HISTORY, ended("F", 5, phase="Failed", keep=True)], 3, "F", id="however it ended, and if its session stays"
+        ),
+    ],
+)
+def test_which_finished_investigations_are_too_many(resources: list[Resource], limit: int | None, gone: str) -> None:
+    """In each namespace the oldest above the limit, if nothing protects them."""
+    retention = Retention(history_limit=limit, grace_seconds=3600)
+    assert "".join(found.name for found in over_history(resources, retention, NOW)) == gone
+
+
+def free(name: str, namespace: str, age_minutes: float, size: int = 40) -> SessionState:
+    return SessionState(manifest(name, namespace, age_minutes, size), RetentionRecord(), None)
+
+
+def kept(name: str, namespace: str, age_minutes: float, size: int = 40) -> SessionState:
+    return SessionState(manifest(name, namespace, age_minutes, size), RetentionRecord(keep=True), None)
 
 
 SESSIONS = [free("A", "shop", 309), free("B", "shop", 308), free("C", "bank", 307), free("D", "shop", 10)]
-RUNNING = Session(manifest("R", "shop", completionTime=None, size=1000), RetentionRecord(), None)
+RUNNING = SessionState(manifest("R", "shop", completionTime=None, size=1000), RetentionRecord(), None)
 LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
 
 
@@ -225,14 +353,14 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
         ),
         pytest.param([kept("K", "a", 99), free("F", "a", 98)], Retention(namespace_bytes=40), ["F"], id="what is kept counts"),
         pytest.param(
-            [Session(EXPIRED, RetentionRecord(), None), free("F", "shop", 99)],
+            [SessionState(EXPIRED, RetentionRecord(), None), free("F", "shop", 99)],
             Retention(total_bytes=40),
             [],
             id="expired",
         ),
         *(
             pytest.param(
-                [Session(manifest("H"), RetentionRecord(), resource(**held)), free("F", "shop", 120)],
+                [SessionState(manifest("H"), RetentionRecord(), resource(**held)), free("F", "shop", 120)],
                 Retention(total_bytes=0),
                 ["F"],
                 id=f"not noted yet: {next(iter(held))}",
@@ -251,7 +379,7 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
         pytest.param([*SESSIONS, RUNNING], Retention(total_bytes=1120), ["A"], id="one that runs counts for all namespaces"),
     ],
 )
-def test_which_go_for_a_cap(sessions: list[Session], caps: Retention, gone: list[str]) -> None:
+def test_which_go_for_a_cap(sessions: list[SessionState], caps: Retention, gone: list[str]) -> None:
     """Sessions of the largest namespace go first, of these the oldest, until the cap holds."""
     assert [session.session_id for session in over_caps(sessions, caps, NOW)] == gone
 
@@ -323,10 +451,10 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
         pytest.param(SESSIONS, "A", Retention(namespace_bytes=80), False, id="one namespace, with what goes"),
         pytest.param(SESSIONS, "", Retention(namespace_bytes=120, total_bytes=159), True, id="only the cap of all"),
         pytest.param(SESSIONS, "", Retention(namespace_bytes=119, total_bytes=160), True, id="only the cap of one namespace"),
-        pytest.param([Session(EXPIRED, RetentionRecord(), None)], "", Retention(total_bytes=0), False, id="expired"),
+        pytest.param([SessionState(EXPIRED, RetentionRecord(), None)], "", Retention(total_bytes=0), False, id="expired"),
     ],
 )
-def test_when_caps_are_exceeded(sessions: list[Session], gone: str, caps: Retention, exceeded: bool) -> None:
+def test_when_caps_are_exceeded(sessions: list[SessionState], gone: str, caps: Retention, exceeded: bool) -> None:
     """Everything that stays after the removal counts, also what is on hold."""
     leaving = [session.manifest for session in sessions if session.manifest.session_id in gone.split()]
     assert exceeded_caps(sessions, leaving, caps) is exceeded
@@ -338,18 +466,18 @@ ENDLESS = manifest(completionTime=None, phase="Running")
 @pytest.mark.parametrize(
     ("session", "doubt", "abandoned"),
     [
-        (Session(ENDLESS, RetentionRecord(), None), None, True),
-        (Session(ENDLESS, RetentionRecord(), None), "why", False),
-        (Session(manifest(), RetentionRecord(), None), None, False),
-        (Session(ENDLESS, RetentionRecord(imported=True), None), None, False),
-        (Session(ENDLESS, RetentionRecord(), resource(phase="Running")), None, False),
-        (Session(ENDLESS, RetentionRecord(), resource(phase=None)), None, False),
-        (Session(ENDLESS, RetentionRecord(), resource(phase="Failed")), None, True),
-        (Session(ENDLESS, RetentionRecord(), resource(phase="Failed")), "why", True),
-        (Session(manifest(), RetentionRecord(), resource(phase="Failed")), None, False),
+        (SessionState(ENDLESS, RetentionRecord(), None), None, True),
+        (SessionState(ENDLESS, RetentionRecord(), None), "why", False),
+        (SessionState(manifest(), RetentionRecord(), None), None, False),
+        (SessionState(ENDLESS, RetentionRecord(imported=True), None), None, False),
+        (SessionState(ENDLESS, RetentionRecord(), resource(phase="Running")), None, False),
+        (SessionState(ENDLESS, RetentionRecord(), resource(phase=None)), None, False),
+        (SessionState(ENDLESS, RetentionRecord(), resource(phase="Failed")), None, True),
+        (SessionState(ENDLESS, RetentionRecord(), resource(phase="Failed")), "why", True),
+        (SessionState(manifest(), RetentionRecord(), resource(phase="Failed")), None, False),
     ],
 )
-def test_which_captures_are_abandoned(session: Session, doubt: str | None, abandoned: bool) -> None:
+def test_which_captures_are_abandoned(session: SessionState, doubt: str | None, abandoned: bool) -> None:
     """Those in phase Running of Investigations that are deleted or have ended."""
     assert is_abandoned(session, doubt) is abandoned
 
@@ -388,13 +516,13 @@ def test_when_the_status_has_another_digest(changes: dict[str, Any], wrong: bool
         **{"session_id": "A", "manifest_sha256": "old"}
         | {name: value for name, value in changes.items() if name in Resource.__dataclass_fields__}
     )
-    session = Session(
+    session = SessionState(
         changes.get("manifest", manifest()),
         RetentionRecord(imported=changes.get("imported", False)),
         changes.get("resource", found),
         manifest_sha256=changes.get("digest", "new"),
     )
-    assert is_told_wrongly(session, VOLUME) is wrong
+    assert has_outdated_digest(session, VOLUME) is wrong
 
 
 def test_a_resource_is_read_from_its_object() -> None:

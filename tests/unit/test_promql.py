@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.prometheus.promql import Selector, pin
-from aletheia_operator.fetchers.prometheus.promql_grammar import FUNCTIONS, parse
+from aletheia_operator.fetchers.prometheus.promql_grammar import parse
+from aletheia_operator.fetchers.prometheus.promql_tokens import FUNCTIONS
 from aletheia_operator.fetchers.prometheus.tenancy import confine
 from aletheia_operator.text.go_strings import NotUnderstood, quoted, unquoted
 from aletheia_operator.text.label_matchers import Matcher

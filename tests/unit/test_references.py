@@ -1,6 +1,7 @@
 """Sessions by any name, read from any place, through a real artifacts API and a real folder."""
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +19,7 @@ from aletheia_operator.cli.downloading import NoApi, NoSession
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.kubectl import Proxy
 from aletheia_operator.cli.options import Options
-from aletheia_operator.cli.reader import SessionReader
+from aletheia_operator.cli.reader import SessionReader, decrypted
 from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.show.captured import CapturedSession
@@ -110,13 +111,39 @@ async def test_an_altered_file(api: Api) -> None:
         await reading(api, session.name, swapped)
 
 
+def test_no_room_for_decrypted_content() -> None:
+    """The message names the folder that is full, and how to choose another one: it is not the evidence that cannot be read."""
+
+    def full(write: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Refused, match="No space left on device: set TMPDIR"):
+        decrypted(full)
+
+
 def test_what_names_a_session() -> None:
     """An id in any case, a name with or without its namespace; nothing else."""
     assert parsed("payments") == Reference("", "payments")
     assert parsed("shop/payments") == Reference("shop", "payments")
     assert parsed("inc-7f3a") == Reference("", "INC-7F3A")
     assert parsed("shop/inc-7f3a").is_id
-    for wrong in ("", "/", "shop/", "a/b/c"):
+    for wrong in (
+        "",
+        "/",
+        "shop/",
+        "a/b/c",
+        ".",
+        "..",
+        "shop/..",
+        "../x",
+        "a b",
+        "-x",
+        "a\nb",
+        "a?x",
+        "%2e",
+        "\udcff",
+        "x" * 300,
+    ):
         with pytest.raises(Refused, match="names no session"):
             parsed(wrong)
 
@@ -125,6 +152,7 @@ def test_what_names_a_session() -> None:
     ("status", "body", "error", "words"),
     [
         (404, b"404: the server could not find the requested resource", NoApi, "artifactsApi.enabled"),
+        (404, b"404 page not found\n", NoApi, "artifactsApi.enabled"),
         (503, b'{"message": "service unavailable"}', NoApi, "service unavailable"),
         (403, b'{"message": "sessions is forbidden"}', Refused, "forbidden"),
     ],
@@ -171,12 +199,14 @@ def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
 async def test_fetch_by_each_name(
     api: Api, tmp_path: Path, connected_to: Callable[[Proxy], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An id is enough for a session of any namespace; the folder of this user is the default."""
+    """An id is enough for a session of any namespace. Only this user can read what was fetched, in a folder of any mode."""
     session = await asyncio.to_thread(made, api.root, "bank", "till", "uid-2")
     connected_to(ApiProxy(api))
+    (tmp_path / "mine").mkdir(0o755)
     for name in (session.name, "bank/till"):
         assert await asyncio.to_thread(main, ["-n", "shop", "fetch", name, f"--root={tmp_path / 'mine'}"]) == 0
     assert "is there already" in capsys.readouterr().out
+    assert {oct(path.stat().st_mode & 0o077) for path in (tmp_path / "mine").rglob("*")} == {"0o0"}
     assert await asyncio.to_thread(main, ["-n", "shop", "fetch", "till", f"--root={tmp_path / 'mine'}"]) == 1
     assert "no session till in namespace shop" in capsys.readouterr().err
 
@@ -218,5 +248,6 @@ def test_an_admin_without_the_api(
     assert "Reading by kubectl exec in system/pod-1" in capsys.readouterr().err
     assert main(["-n", "shop", "fetch", "payments", f"--root={mine}"]) == 0
     assert (SessionLayout(mine).session(session.name) / path).read_bytes() == (session / path).read_bytes()
+    assert {oct(path.stat().st_mode & 0o077) for path in mine.rglob("*")} == {"0o0"}
     assert main(["-n", "shop", "fetch", "nothing", f"--root={mine}"]) == 1
     assert "not by kubectl exec either: there is no session" in capsys.readouterr().err

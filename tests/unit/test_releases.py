@@ -7,7 +7,12 @@ import orjson
 import pytest
 
 from aletheia_operator.api import InvestigationSpec
+from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.clients import kubernetes
+from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.fetchers.base import Missing
+from aletheia_operator.fetchers.kubernetes import objects
 from aletheia_operator.fetchers.kubernetes.deployers import Deployer, deployer_of, read_deployer
 from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetcher
 from tests.unit.evidence import Incident, Object, at, ended, found, item, pod, waiting
@@ -68,6 +73,14 @@ async def test_no_right_and_no_such_kind_are_silent(status: int) -> None:
     assert await read(status, "system:serviceaccount:shop:investigator") is None
 
 
+@pytest.mark.parametrize("status", [409, 413, 500])
+async def test_other_refusals_are_errors(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployer may exist: its revisions are missing."""
+    monkeypatch.setattr(kubernetes, "RETRY_DELAYS_SECONDS", ())
+    with pytest.raises(SourceError):
+        await read(status, "system:serviceaccount:shop:investigator")
+
+
 async def test_the_operator_itself_reads_the_investigations_namespace_alone() -> None:
     """A label that a tenant writes does not lead it into another one."""
     assert await read(KUSTOMIZATION, None, "flux-system") is None
@@ -82,16 +95,38 @@ async def test_a_workloads_artifact_has_its_deployer() -> None:
     path = Deployer("Kustomization", "shop", "apps").path
     api.objects = {**api.objects, f"{APPS}/deployments/web": labelled, path: KUSTOMIZATION}
     spec = InvestigationSpec.model_validate({"targets": [{"workload": {"kind": "Deployment", "name": "web"}}], "objects": {}})
+    kinds, gaps = await captured(api, spec)
+    assert "Kustomization" in kinds
+    assert api.asked.count(path) == 1
+    assert not gaps
+
+
+async def captured(api: KubernetesApi, spec: InvestigationSpec) -> tuple[set[str], list[Missing]]:
+    """Return the kinds of the captured objects, and the gaps."""
+    kinds: set[str] = set()
+    gaps: list[Missing] = []
     async with api.serve() as kubernetes:
         sources = make_sources(cast("Any", SimpleNamespace(real=lambda: kubernetes)))
         fetcher = KubernetesObjectsFetcher()
         (question,) = (await fetcher.plan(spec, sources)).questions
-        kinds = set()
         async for document in fetcher.fetch(question, sources):
             async for batch in document.batches:
                 kinds |= {orjson.loads(orjson.dumps(entry))["kind"] for entry in cast("list[Any]", batch)}
-    assert "Kustomization" in kinds
-    assert api.asked.count(path) == 1
+            gaps += document.outcome.missing
+    return kinds, gaps
+
+
+async def test_deployers_that_are_not_read_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If workloads have more deployers than are read, a note says so."""
+    monkeypatch.setattr(objects, "MAX_DEPLOYERS", 0)
+    labelled = deployment()
+    labelled["metadata"]["labels"] = FLUX
+    api = a_shop()
+    api.objects = {**api.objects, f"{APPS}/deployments/web": labelled}
+    spec = InvestigationSpec.model_validate({"targets": [{"workload": {"kind": "Deployment", "name": "web"}}], "objects": {}})
+    _, (gap,) = await captured(api, spec)
+    assert (gap.target, gap.reason, gap.severity) == ("deployers", GapReason.BUDGET_EXCEEDED, "note")
+    assert gap.message.startswith("0 of 1 that deployed the workloads were read")
 
 
 def deployed(kind: str, status: Object) -> Incident:

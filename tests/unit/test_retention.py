@@ -5,6 +5,7 @@ import copy
 from collections.abc import AsyncIterator
 from datetime import datetime
 from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.handlers import settling as module
+from aletheia_operator.handlers import sweeper
 from aletheia_operator.handlers.cluster import CLUSTER
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
@@ -208,7 +210,7 @@ def test_a_deleted_resource_takes_its_session_along(tmp_path: Path) -> None:
 def test_a_deletion_that_was_seen_is_remembered_until_it_is_settled(tmp_path: Path) -> None:
     """Later it would count for another session, and use more and more memory."""
     rig = Rig(tmp_path, "removed", "kept", "busy")
-    seen = rig.sweeper._settler.seen_to_go
+    seen = rig.sweeper._settler.observed_deletions
     rig.retain("kept", keep=True)
     with locked(rig.layout.session(rig.ids["busy"])):
         for name in ("removed", "kept", "busy"):
@@ -611,6 +613,26 @@ def test_a_finished_investigation_whose_deletion_fails_stays_until_the_next_pass
     assert rig.kubernetes.deleted == [(paths.investigation("shop", "done"), "uid-done")]
 
 
+def test_a_namespace_keeps_a_number_of_finished_investigations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest above the limit are deleted, a few in each pass, unless one was put on hold or replaced since the list."""
+    monkeypatch.setattr(sweeper, "MAX_OF_HISTORY", 3)
+    names = ["a", "b", "c", "d", "e", "f"]
+    rig = Rig(tmp_path, *names, retention=Retention(history_limit=1, grace_seconds=60))
+    for number, name in enumerate(names):
+        rig.bodies[name]["status"]["completionTime"] = f"2026-11-22T12:00:0{number}Z"
+    rig.sweep()
+    assert rig.kubernetes.deleted == [], "within the grace"
+    rig.clock.advance(120)
+    listed = copy.deepcopy(list(rig.bodies.values()))
+    rig.hold("a")
+    rig.bodies["b"]["metadata"]["uid"] = "another"
+    rig.sweep(listed)
+    assert rig.kubernetes.deleted == [(paths.investigation("shop", "c"), "uid-c")]
+    rig.bodies.pop("c")
+    rig.sweep()
+    assert [uid for _, uid in rig.kubernetes.deleted] == ["uid-c", "another", "uid-d", "uid-e"], "f is the newest, a is on hold"
+
+
 def test_a_session_in_use_ends_no_pass(tmp_path: Path) -> None:
     """A session that another process has open is left for the next pass. Other sessions are handled."""
     rig = Rig(tmp_path, "a", "b", "c")
@@ -638,3 +660,188 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     rig.sweep()
     assert not busy.exists()
     assert rig.there() == {"a"}
+
+
+NEW_CLUSTER = {
+    CLUSTER: {"metadata": {"uid": "new-cluster"}},
+    paths.CRD: {"metadata": {"creationTimestamp": f"{NOW:%Y-%m-%dT23:59:59Z}"}},
+}
+"""Its definition of Investigations is newer than every restored session."""
+
+
+class Restored(Rig):
+    """A volume that was restored into a fresh cluster, with the Investigation `evidence` and its status."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        super().__init__(root, "evidence", retention=Retention(orphan_grace_seconds=0), **settings)
+        self.sweep()
+        self.restore()
+
+    def restore(self, uid: str = "uid-restored", cluster: dict[str, Any] = NEW_CLUSTER) -> None:
+        """Create the Investigation again, in another cluster, with the status that it had."""
+        self.clock.advance(86_400)
+        self.cluster |= cluster
+        body = self._body("evidence")
+        body["metadata"]["uid"] = uid
+        body["status"]["session"] = {"id": self.ids["evidence"], "manifestSha256": self.digest()}
+        self.bodies["evidence"] = body
+
+    def digest(self) -> str:
+        return sha256(self.layout.manifest(self.ids["evidence"]).read_bytes()).hexdigest()
+
+
+def test_a_restored_investigation_gets_its_session_back(tmp_path: Path) -> None:
+    """Its status names the session and the digest of its manifest. Then its retention, holds and deletion reach the session."""
+    rig = Restored(tmp_path)
+    rig.retain("evidence", keep=True)
+    rig.sweep()
+    record = rig.record("evidence")
+    assert (record.adopted_by, record.keep, record.spared, record.orphaned_since) == ("uid-restored", True, None, None)
+    rig.hold("evidence")
+    asyncio.run(rig.sweeper.observe(rig.bodies["evidence"]))
+    assert rig.record("evidence").legal_hold == "case 4711"
+    rig.bodies["evidence"]["metadata"]["annotations"] = {}
+    rig.retain("evidence")
+    rig.sweep()
+    assert rig.record("evidence") == RetentionRecord(adopted_by="uid-restored", adopted_at=record.adopted_at)
+    rig.delete("evidence")
+    assert rig.there() == set()
+
+
+def test_the_data_of_a_restored_investigation_expires(tmp_path: Path) -> None:
+    """Its status gets the condition and the new digest, as if it had not been restored."""
+    rig = Restored(tmp_path)
+    rig.retain("evidence", artifactsSeconds=1)
+    rig.sweep()
+    assert rig.there() == set()
+    assert [status for status in rig.kubernetes.statuses if "conditions" in status]
+    assert [status["session"]["manifestSha256"] for status in rig.kubernetes.statuses if "session" in status] == [rig.digest()]
+    rig.bodies["evidence"]["status"]["session"]["manifestSha256"] = rig.digest()
+    rig.sweep()
+    assert rig.record("evidence").adopted_by == "uid-restored"
+
+
+def test_a_restored_investigation_that_is_gone_takes_its_session_along(tmp_path: Path) -> None:
+    """Also if its deletion was not seen, and although the cluster's definition of Investigations is newer than the session."""
+    rig = Restored(tmp_path)
+    rig.sweep()
+    rig.bodies.clear()
+    rig.sweep()
+    rig.sweep()
+    assert not rig.layout.session(rig.ids["evidence"]).exists()
+
+
+def edited(*keys: str, value: Any) -> Any:
+    """Return an edit of a body: set the value at `keys`."""
+
+    def edit(body: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            body = body[key]
+        body[keys[-1]] = value
+
+    return edit
+
+
+FORGED = {
+    "created again by a tenant": edited("status", value={}),
+    "captured again": edited("status", "session", value={"id": "INC-0000", "manifestSha256": "0" * 64}),
+    "without a digest": edited("status", "session", "manifestSha256", value=None),
+    "another digest": edited("status", "session", "manifestSha256", value="0" * 64),
+    "an empty digest": edited("status", "session", "manifestSha256", value=""),
+    "another session": edited("status", "session", "id", value="INC-0000"),
+    "a path for a session": edited("status", "session", "id", value="../../etc"),
+    "not ended": edited("status", "phase", value="Running"),
+    "another name": edited("metadata", "name", value="evidence2"),
+    "another namespace": edited("metadata", "namespace", value="bank"),
+    "annotations that claim it": edited("metadata", "annotations", value={"uid": "uid-evidence"}),
+}  # fmt: skip
+
+
+KEPT: list[dict[str, Any]] = [{"legal_hold": "case"}, {"hold": "case"}, {"keep": True}, {"spared": "why"}]
+
+
+@pytest.mark.parametrize(("way", "record"), list(zip(FORGED, cycle(KEPT), strict=False)))
+def test_nobody_else_gets_a_session(tmp_path: Path, way: str, record: dict[str, Any]) -> None:
+    """Who creates an Investigation with the name of one that is gone cannot delete, expire or release its session."""
+    rig = Restored(tmp_path)
+    update_retention_record(rig.layout, rig.ids["evidence"], **record)
+    body = rig.bodies.pop("evidence")
+    if way == "annotations that claim it":
+        body["status"] = {}
+    FORGED[way](body)
+    body["spec"] = {"retention": {"keep": False, "artifactsSeconds": 1}}
+    rig.bodies[body["metadata"]["name"]] = body
+    for _ in range(2):
+        rig.sweep()
+        asyncio.run(rig.sweeper.observe(body))
+    after = rig.record("evidence")
+    assert after.adopted_by is None
+    assert {name: getattr(after, name) for name in record} == record
+    rig.delete(body["metadata"]["name"])
+    rig.sweep()
+    assert rig.there() == {"evidence"}
+
+
+def test_a_restore_lifts_no_hold(tmp_path: Path) -> None:
+    """A hold of the former Investigation that the restored one does not have becomes a hold of the volume."""
+    rig = Restored(tmp_path)
+    update_retention_record(rig.layout, rig.ids["evidence"], legal_hold="case 4711")
+    rig.sweep()
+    record = rig.record("evidence")
+    assert (record.adopted_by, record.legal_hold, record.hold) == ("uid-restored", None, "case 4711")
+    rig.delete("evidence")
+    rig.sweep()
+    assert rig.there() == {"evidence"}
+
+
+def test_a_hold_that_was_restored_is_lifted_as_any(tmp_path: Path) -> None:
+    """The API server decides who may take the annotation off. Then the volume has no hold either."""
+    rig = Restored(tmp_path)
+    update_retention_record(rig.layout, rig.ids["evidence"], legal_hold="case 4711")
+    rig.hold("evidence")
+    rig.sweep()
+    assert (rig.record("evidence").legal_hold, rig.record("evidence").hold) == ("case 4711", None)
+    rig.bodies["evidence"]["metadata"]["annotations"] = {}
+    rig.sweep()
+    assert rig.record("evidence").hold_reason is None
+
+
+def test_an_imported_session_is_given_to_nobody(tmp_path: Path) -> None:
+    """Even if a status names it with the right digest: no Investigation determines how long it is kept."""
+    rig = Restored(tmp_path)
+    rig.ids["evidence"] = rig.import_one("evidence")
+    rig.retain("evidence", artifactsSeconds=1)
+    rig.sweep()
+    rig.delete("evidence")
+    rig.sweep()
+    assert rig.there() == {"evidence"}
+    assert rig.record("evidence").adopted_by is None
+
+
+def test_a_volume_goes_to_another_cluster_and_back(tmp_path: Path) -> None:
+    """The session belongs to the Investigation of the cluster that has the volume, the first time and the third."""
+    rig = Restored(tmp_path)
+    first = rig._body("evidence")
+    for body, cluster in ((rig.bodies["evidence"], "new-cluster"), (first, "this-cluster"), (None, "third-cluster")):
+        if body is None:
+            rig.restore("uid-third")
+        else:
+            rig.bodies["evidence"] = body
+        rig.cluster[CLUSTER] = {"metadata": {"uid": cluster}}
+        rig.hold("evidence", cluster)
+        rig.sweep()
+        assert rig.record("evidence").adopted_by == rig.bodies["evidence"]["metadata"]["uid"]
+        assert (rig.record("evidence").legal_hold, rig.record("evidence").hold) == (cluster, None)
+
+
+def test_an_investigation_that_is_restored_during_a_pass_keeps_its_session(tmp_path: Path) -> None:
+    """The list did not have it yet. Before the removal it is looked up by its name again."""
+    rig = Rig(tmp_path, "evidence", retention=Retention(orphan_grace_seconds=60))
+    body = rig.bodies.pop("evidence")
+    rig.sweep()
+    rig.clock.advance(60)
+    body["metadata"]["uid"] = "uid-restored"
+    body["status"]["session"] = {"id": rig.ids["evidence"], "manifestSha256": "not compared"}
+    rig.bodies["evidence"] = body
+    rig.sweep(listed=[])
+    assert rig.there() == {"evidence"}

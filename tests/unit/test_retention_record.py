@@ -4,12 +4,14 @@ import fcntl
 import json
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aletheia_operator.session import Session, SessionBusy, SessionLayout
+from aletheia_operator.scratch import write_all
+from aletheia_operator.session import Session, SessionBusy, SessionLayout, files
 from aletheia_operator.session import retention_record as module
 from aletheia_operator.session.lock import lock_directory, locked
 from aletheia_operator.session.manifest_file import read_manifest
@@ -20,6 +22,7 @@ from aletheia_operator.session.retention_record import (
     retention_lock,
     update_retention_record,
 )
+from aletheia_operator.session.staging import remove_leftovers
 from aletheia_operator.session.store import create_session
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture, unfinished
@@ -189,3 +192,24 @@ def test_expiry_takes_a_journal_along_that_a_crash_left(layout: SessionLayout, s
     assert verify(layout.session(session_id)).intact
     with Session(layout, read_manifest(layout, session_id)) as session:
         assert session.manifest.expiration_time == NOW
+
+
+def test_a_sweep_leaves_a_record_that_is_being_written(
+    layout: SessionLayout, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes unfinished files of killed processes, and a hold that is set at the same moment is not lost."""
+    sweep = threading.Thread(target=remove_leftovers, args=(layout,))
+
+    def write_slowly(descriptor: int, content: bytes) -> None:
+        write_all(descriptor, content)
+        sweep.start()
+        sweep.join(0.1)  # without the lock it ends, and the file is gone
+
+    monkeypatch.setattr(files, "write_all", write_slowly)
+    assert update_retention_record(layout, session_id, hold="case 4711").hold == "case 4711"
+    sweep.join(10)
+    assert read_retention_record(layout, session_id).hold == "case 4711"
+    left = layout.retention_record(session_id).with_suffix(".json.part")
+    left.write_text("half")
+    remove_leftovers(layout)
+    assert not left.exists()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.frames import HEADER, content
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.logs.run import RunOrder, RunResult
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.worker import Runs
 from aletheia_operator.scratch import Scratch, Scratches, Stored
 from aletheia_operator.session import EntryBuffer
@@ -188,12 +188,12 @@ async def test_spools_of_worker_processes_are_closed_with_their_owner(tmp_path: 
     lines = b"".join(line % number for number in range(4000))
     for _ in range(6):
         await run.feed(lines)
-    capture = await run.end()
+    result = await run.end()
     await parsers.close()
-    assert capture.spool.over_budget
-    assert capture.spool.file.owner is owner
+    assert result.spool.over_budget
+    assert result.spool.file.owner is owner
     assert open_files(tmp_path) == 1
-    assert owner.size_bytes == capture.spool.file.size_bytes > 0
+    assert owner.size_bytes == result.spool.file.size_bytes > 0
     owner.close()
     assert open_files(tmp_path) == 0
 

@@ -83,7 +83,7 @@ def test_nothing_touches_the_disk_in_plain(key: tuple[Path, str], tmp_path: Path
     assert sum(map(len, written)) > 2 * len(str(LARGE)) * 0.9  # the spool and the file
     assert not [block for block in written if CANARY.encode() in block]
     assert {artifact.summary for artifact in snapshot.manifest.artifacts} == {
-        "1 entries, sealed",
+        "1 entry, sealed",
         "600 entries, sealed",
         "0 entries, sealed",
         SUMMARY,
@@ -324,7 +324,7 @@ def password(content: bytes) -> Any:
 
 
 BAD_KEYS: list[tuple[str, Any, str]] = [
-    ("no key at all", lambda folder: [], "is sealed to recipients: name a key with --identity"),
+    ("no key at all", lambda folder: [], "is sealed to recipients: name your private key with --identity"),
     ("no such file", lambda folder: ["-i", str(folder / "absent")], "No such file or directory"),
     ("a folder", lambda folder: ["-i", str(folder)], "Is a directory"),
     ("an empty file", key_file(b""), "the key file holds no key"),

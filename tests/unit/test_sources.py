@@ -21,7 +21,7 @@ ACCOUNT = "/api/v1/namespaces/shop/serviceaccounts/reader"
 async def test_without_a_service_account_the_operator_reads() -> None:
     """It reads as itself, without looking up an account."""
     kubernetes = FakeKubernetes()
-    identity = Identity(kubernetes.real(), "shop", None)
+    identity = Identity(kubernetes.real(), "shop", None, 0.0)
     assert await identity.kubernetes() is kubernetes.real()
     assert kubernetes.asked == []
 
@@ -29,7 +29,7 @@ async def test_without_a_service_account_the_operator_reads() -> None:
 async def test_a_service_account_is_checked_once_and_impersonated() -> None:
     """Concurrent questions share one check. The account is always one of the Investigation's namespace."""
     kubernetes = FakeKubernetes({ACCOUNT: {}})
-    identity = Identity(kubernetes.real(), "shop", "reader")
+    identity = Identity(kubernetes.real(), "shop", "reader", 0.0)
     users = {(await task).user for task in [asyncio.create_task(identity.kubernetes()) for _ in range(5)]}
     assert users == {"system:serviceaccount:shop:reader"}
     assert kubernetes.asked == [(ACCOUNT, {})]
@@ -45,7 +45,7 @@ async def test_a_service_account_is_checked_once_and_impersonated() -> None:
 )
 async def test_a_service_account_that_cannot_be_used_is_refused(error: Rejected, reason: GapReason) -> None:
     """The operator's own rights are never used instead."""
-    identity = Identity(FakeKubernetes({ACCOUNT: error}).real(), "shop", "reader")
+    identity = Identity(FakeKubernetes({ACCOUNT: error}).real(), "shop", "reader", 0.0)
     with pytest.raises(Rejected) as caught:
         await identity.kubernetes()
     assert caught.value.reason == reason
@@ -54,7 +54,7 @@ async def test_a_service_account_that_cannot_be_used_is_refused(error: Rejected,
 async def test_a_check_that_did_not_succeed_is_made_again() -> None:
     """An API server that is down for a moment does not spoil the whole capture."""
     kubernetes = FakeKubernetes({ACCOUNT: Unavailable("away")})
-    identity = Identity(kubernetes.real(), "shop", "reader")
+    identity = Identity(kubernetes.real(), "shop", "reader", 0.0)
     with pytest.raises(Unavailable):
         await identity.kubernetes()
     kubernetes.objects = {ACCOUNT: {}}

@@ -13,6 +13,7 @@ from aletheia_operator.api import InvestigationStatus
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingObject, FindingStatus, UploadStatus
 from aletheia_operator.clients.errors import SourceError, Unavailable, error_of
+from aletheia_operator.handlers import progress as progress_module
 from aletheia_operator.handlers import status_writer as module
 from aletheia_operator.handlers.progress import following
 from aletheia_operator.handlers.status import (
@@ -31,7 +32,7 @@ from aletheia_operator.handlers.status import (
     shortened,
     without_words,
 )
-from aletheia_operator.handlers.status_writer import Claim, StatusWriter, Written
+from aletheia_operator.handlers.status_writer import Claim, StatusWriter, WriteResult
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.session import Artifact, Gap, InvestigationReference, Manifest
 from aletheia_operator.text.sizes import readable_size
@@ -381,9 +382,9 @@ async def test_a_status_is_written_until_it_is_taken() -> None:
 async def test_a_resource_that_is_gone_is_let_go() -> None:
     """The writer stops once the API server says so when asked for the resource itself."""
     kubernetes = FakeKubernetes(refusals=[answered(404)])
-    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is Written.GONE
+    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is WriteResult.GONE
     kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}, refusals=[answered(409)])
-    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is Written.GONE
+    assert await make_writer(kubernetes).phase("Queued", ConditionReason.QUEUED) is WriteResult.GONE
     assert kubernetes.patches == []
 
 
@@ -391,7 +392,7 @@ async def test_a_resource_that_is_gone_is_let_go() -> None:
 async def test_a_passing_refusal_loses_no_status(code: int) -> None:
     """While the resource exists, its last status is written until it is stored."""
     kubernetes = FakeKubernetes({PATH: {"metadata": {"uid": UID}}}, refusals=[answered(code), answered(code)])
-    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
+    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is WriteResult.DONE
     (status,) = kubernetes.statuses
     assert len(status["artifacts"]) == 1
 
@@ -413,7 +414,7 @@ async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError)
     sizes = []
     for refusals in ([refusal], [refusal] * 2):
         kubernetes = FakeKubernetes(refusals=list(refusals))
-        assert await make_writer(kubernetes).snapshot(snapshot) is Written.DONE
+        assert await make_writer(kubernetes).snapshot(snapshot) is WriteResult.DONE
         (status,) = kubernetes.statuses
         assert (status["phase"], status["completionTime"]) == ("PartiallyCompleted", "2026-11-22T12:00:05Z")
         sizes.append(len(json.dumps(status)))
@@ -421,13 +422,13 @@ async def test_a_status_that_is_refused_is_written_smaller(refusal: SourceError)
     assert all("shortened" in condition["message"] for condition in status["conditions"])
     assert (status["artifacts"], status["gaps"], status["session"]["id"]) == (None, None, "INC-7F3A")
     kubernetes = FakeKubernetes(refusals=[refusal] * 3)
-    assert await make_writer(kubernetes).snapshot(snapshot) is Written.REFUSED
+    assert await make_writer(kubernetes).snapshot(snapshot) is WriteResult.REFUSED
 
 
 async def test_a_fault_that_lasts_is_taken_for_a_status_that_is_too_large() -> None:
     """Some API servers only answer 500. After a few tries the status is written smaller."""
     kubernetes = FakeKubernetes(refusals=[answered(500)] * 6)
-    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is Written.DONE
+    assert await make_writer(kubernetes).snapshot(make_snapshot([make_artifact()])) is WriteResult.DONE
     assert kubernetes.statuses[0]["artifacts"] is None
 
 
@@ -436,12 +437,12 @@ async def test_a_status_that_is_never_taken_is_given_up_in_time(monkeypatch: pyt
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     kubernetes = FakeKubernetes(refusals=[Unavailable("away")] * 10**6)
     writer = make_writer(kubernetes)
-    assert await writer.snapshot(make_snapshot()) is Written.UNWRITTEN
+    assert await writer.snapshot(make_snapshot()) is WriteResult.UNWRITTEN
     kubernetes.refusals.clear()
     writer.generation = 3
-    assert await writer.again() is Written.DONE
+    assert await writer.again() is WriteResult.DONE
     assert (kubernetes.statuses[0]["phase"], kubernetes.statuses[0]["observedGeneration"]) == ("Completed", 3)
-    assert await writer.again() is Written.DONE
+    assert await writer.again() is WriteResult.DONE
     assert len(kubernetes.statuses) == 1
 
 
@@ -626,24 +627,25 @@ async def test_an_end_without_a_session_has_its_time() -> None:
     assert {condition["reason"] for condition in status["conditions"]} == {"InvalidSpec"}
 
 
-async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
-    """The writer remembers the conditions that it wrote last."""
-    kubernetes, clock = FakeKubernetes(), Clock()
-    writer = make_writer(kubernetes)
+async def queued_a_minute_ago(kubernetes: FakeKubernetes) -> StatusWriter:
+    """Return a writer that wrote the phase Queued 60 seconds ago."""
+    clock, writer = Clock(), make_writer(kubernetes)
     writer._now = clock
     await writer.phase("Queued", ConditionReason.QUEUED)
     clock.advance(60)
+    return writer
+
+
+async def test_later_writes_keep_the_transition_times_of_earlier_ones() -> None:
+    """The writer remembers the conditions that it wrote last."""
+    writer = await queued_a_minute_ago(kubernetes := FakeKubernetes())
     await writer.snapshot(make_snapshot(phase="Running", ended=False))
     assert {condition["lastTransitionTime"] for condition in kubernetes.statuses[1]["conditions"]} == {"2026-11-22T12:00:00Z"}
 
 
 async def test_what_others_write_moves_no_transition_time() -> None:
     """Own conditions are those written last, not those of an older view. Others' conditions are the current ones."""
-    kubernetes, clock = FakeKubernetes(), Clock()
-    writer = make_writer(kubernetes)
-    writer._now = clock
-    await writer.phase("Queued", ConditionReason.QUEUED)
-    clock.advance(60)
+    writer = await queued_a_minute_ago(kubernetes := FakeKubernetes())
     for conditions in (None, [{**OTHERS, "type": "Ready", "lastTransitionTime": "2020-01-01T00:00:00Z"}, OTHERS]):
         writer.observe({"metadata": {"generation": 2}, "status": {"conditions": conditions}})
     await writer.snapshot(make_snapshot(phase="Running", ended=False))
@@ -670,7 +672,7 @@ async def test_a_change_that_is_refused_is_not_tried_again(code: int) -> None:
     """An invalid patch stays invalid."""
     kubernetes = claimable()
     kubernetes.refusals = [answered(code)]
-    assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.REFUSED
+    assert await make_writer(kubernetes).add_condition(*CHANGE) is WriteResult.REFUSED
     assert kubernetes.patches == []
 
 
@@ -679,7 +681,7 @@ async def test_a_change_that_fails_in_passing_is_tried_again(code: int) -> None:
     """The current status is patched until the change is stored."""
     kubernetes = claimable()
     kubernetes.refusals = [answered(code)]
-    assert await make_writer(kubernetes).add_condition(*CHANGE) is Written.DONE
+    assert await make_writer(kubernetes).add_condition(*CHANGE) is WriteResult.DONE
     ((path, status, uid),) = kubernetes.patches
     assert (path, uid, [condition["type"] for condition in status["conditions"]]) == (PATH, UID, ["ArtifactsExpired"])
 
@@ -688,13 +690,14 @@ async def test_a_change_of_what_is_gone_is_let_go(monkeypatch: pytest.MonkeyPatc
     """The resource is deleted, another has its name, or the API server is away for too long."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     another, away = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}), FakeKubernetes({PATH: Unavailable("away")})
-    assert await make_writer(FakeKubernetes()).add_condition(*CHANGE) is Written.GONE
-    assert await make_writer(another).add_condition(*CHANGE) is Written.GONE
-    assert await make_writer(away).add_condition(*CHANGE) is Written.UNWRITTEN
+    assert await make_writer(FakeKubernetes()).add_condition(*CHANGE) is WriteResult.GONE
+    assert await make_writer(another).add_condition(*CHANGE) is WriteResult.GONE
+    assert await make_writer(away).add_condition(*CHANGE) is WriteResult.UNWRITTEN
 
 
-async def test_of_many_reports_the_latest_is_written() -> None:
+async def test_of_many_reports_the_latest_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of progress does not become a flood of patches. The last status is written after them."""
+    monkeypatch.setattr(progress_module, "PROGRESS_INTERVAL_SECONDS", 0.01)
     kubernetes = FakeKubernetes()
     writer = make_writer(kubernetes)
     snapshots = [Snapshot(make_snapshot(ended=False, phase="Running").manifest, "", n, 100) for n in range(100)]
@@ -711,8 +714,29 @@ async def test_of_many_reports_the_latest_is_written() -> None:
     assert kubernetes.statuses[-1]["phase"] == "Completed"
 
 
-async def test_late_progress_never_overtakes_the_end() -> None:
+@pytest.mark.parametrize(("running", "seconds"), [(0, 1), (1, 1), (8, 1), (20, 2.5), (80, 10)])
+def test_progress_is_written_less_often_while_many_run(running: int, seconds: float) -> None:
+    """All together write at most eight times a second."""
+    assert progress_module.interval_seconds(running) == seconds
+
+
+@pytest.mark.parametrize("seconds", [progress_module.PROGRESS_INTERVAL_SECONDS, 0.0])
+async def test_a_capture_that_ends_at_once_has_one_status(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Its progress is not written: the last status follows within the interval. Without an interval, too, it ends."""
+    monkeypatch.setattr(progress_module, "PROGRESS_INTERVAL_SECONDS", seconds)
+    kubernetes = FakeKubernetes()
+    writer = make_writer(kubernetes)
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        async with following(writer) as report:
+            report(make_snapshot(ended=False, phase="Running"))
+            await asyncio.sleep(0)
+        await writer.snapshot(make_snapshot())
+    assert [status["phase"] for status in kubernetes.statuses] == ["Completed"]
+
+
+async def test_late_progress_never_overtakes_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of the capture the writer waits for a running patch: the API server might apply it after the last one."""
+    monkeypatch.setattr(progress_module, "PROGRESS_INTERVAL_SECONDS", 0.01)
     kubernetes = FakeKubernetes()
     go_on, begun = asyncio.Event(), asyncio.Event()
 

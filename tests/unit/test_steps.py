@@ -14,7 +14,7 @@ COMPLETED = {"phase": "Completed", "observedGeneration": 2}
 OLD = {"phase": "Completed", "observedGeneration": 1}
 OURS, THEIRS = {"operator": "us"}, {"operator": "them"}
 US = Known(operator="us")
-GONE = Known(stood_back=True, operator="us", other_is_gone=True)
+GONE = Known(contested=True, operator="us", other_is_gone=True)
 DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
 
 
@@ -30,6 +30,7 @@ DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
         pytest.param({"suspend": True}, NEW, {}, US, Step.SUSPEND, id="a suspended one says so"),
         pytest.param({"suspend": True}, SUSPENDED, {}, US, Step.NOTHING, id="and says it once"),
         pytest.param({"suspend": True}, SUSPENDED, {"generation": 3}, US, Step.SUSPEND, id="once for each generation"),
+        pytest.param({"suspend": True}, SUSPENDED, {}, Known(is_new=True), Step.SUSPEND, id="and once for each process"),
         pytest.param({"suspend": True, "cancel": True}, SUSPENDED, {}, US, Step.START, id="suspended and cancelled: it ends"),
         pytest.param({}, SUSPENDED, {}, US, Step.START, id="no longer suspended: it begins"),
         pytest.param({}, COMPLETED, {}, US, Step.NOTHING, id="one that has ended wants nothing"),
@@ -40,8 +41,8 @@ DELETED = {"deletionTimestamp": "2026-11-22T12:00:00Z"}
         pytest.param({}, NEW, DELETED, US, Step.NOTHING, id="one that is being deleted is not begun"),
         pytest.param({}, RUNNING, DELETED, Known(active=True), Step.STEER, id="but ends what it has begun"),
         pytest.param({}, COMPLETED, DELETED, US, Step.NOTHING, id="one that ended and is held by a finalizer"),
-        pytest.param({}, {**RUNNING, **THEIRS}, {}, US, Step.STAND_BACK, id="another operator captures it"),
-        pytest.param({}, {**RUNNING, **THEIRS}, {}, Known(stood_back=True, operator="us"), Step.NOTHING, id="said once"),
+        pytest.param({}, {**RUNNING, **THEIRS}, {}, US, Step.MARK_CONTESTED, id="another operator captures it"),
+        pytest.param({}, {**RUNNING, **THEIRS}, {}, Known(contested=True, operator="us"), Step.NOTHING, id="said once"),
         pytest.param({}, {**RUNNING, **THEIRS}, {}, GONE, Step.START, id="the other operator is gone: it is taken over"),
         pytest.param({}, {**COMPLETED, **THEIRS}, {}, GONE, Step.NOTHING, id="also when it is gone, what it ended has ended"),
         pytest.param({}, {**OLD, **THEIRS}, {}, US, Step.NOTHING, id="another operator acknowledges what it captured"),

@@ -24,18 +24,20 @@ from aletheia_operator.session import (
     Session,
     SessionBusy,
     SessionLayout,
-    Written,
+    WrittenFile,
     create_session,
     encoded,
     find_session,
     journal,
     publishing,
+    store,
 )
 from aletheia_operator.session.artifact import BLOCK_BYTES
 from aletheia_operator.session.files import temporary
 from aletheia_operator.session.lock import locked
-from aletheia_operator.session.manifest_file import NoManifest, read_manifest
+from aletheia_operator.session.manifest_file import NoManifest, manifest_sha256, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
+from aletheia_operator.session.staging import remove_leftovers
 from tests.unit.capturing import counts, gaps, on_disk, run
 from tests.unit.fakes import NOW, UID, FakeFetcher, make_order, make_tools
 
@@ -67,7 +69,7 @@ def open_session(layout: SessionLayout, uid: str = UID) -> Session:
     return Session(layout, find_session(layout, uid) or create_session(layout, make_manifest(uid)))
 
 
-def write(session: Session, *batches: Sequence[Any], name: tuple[str, ...] = NAME) -> Written:
+def write(session: Session, *batches: Sequence[Any], name: tuple[str, ...] = NAME) -> WrittenFile:
     """Write these entries to a file under its temporary name."""
     entries = EntryBuffer(session.scratches())
     try:
@@ -204,7 +206,10 @@ def refusing_directories(path: Any) -> None:
 
 
 def test_a_directory_that_cannot_be_synced_costs_nothing(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its files have their names already. The manifest is not written before the names are durable."""
+    """Its files have their names already. The manifest is not written before the names are durable.
+
+    Each directory is synced once, whatever the number of its files.
+    """
     with open_session(layout) as session:
         save(session, "first")
         final = session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW})
@@ -217,7 +222,8 @@ def test_a_directory_that_cannot_be_synced_costs_nothing(layout: SessionLayout, 
         synced: list[Path] = []
         monkeypatch.setattr(publishing, "sync_directory", synced.append)
         session.finish(final)
-        assert synced == [(session.path / artifact.path).parent]
+        folder = (session.path / artifact.path).parent
+        assert sorted(synced) == [session.path, folder.parent, folder]
         assert json.loads(content(session, artifact))["data"] == ["second"]
 
 
@@ -377,7 +383,7 @@ def test_a_copy_of_the_lock_in_a_child_holds_nothing(layout: SessionLayout) -> N
     """While a process starts it has copies of all descriptors. Closing the lock still unlocks the session."""
     manifest = create_session(layout, make_manifest())
     session = Session(layout, manifest)
-    in_child = os.dup(session._place._descriptor)
+    in_child = os.dup(session._directory._descriptor)
     session.close()
     try:
         Session(layout, manifest).close()
@@ -425,7 +431,7 @@ def test_the_manifests_digest_is_that_of_its_file(layout: SessionLayout) -> None
         assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
     with open_session(layout) as session:
         assert session.manifest == final
-        assert session.manifest_sha256() == digest
+        assert manifest_sha256(layout, final.session_id) == digest
         assert files(session.path).keys() == {"manifest.json", f"data/logs/{STEM}.json"}
 
 
@@ -435,8 +441,7 @@ def test_the_digest_of_a_manifest_of_an_older_form_is_that_of_its_file(layout: S
         session.finish(session.manifest.model_copy(update={"phase": "Completed", "completion_time": NOW}))
     file = layout.manifest(session.manifest.session_id)
     file.write_text(json.dumps(json.loads(file.read_text())))
-    with open_session(layout) as session:
-        assert session.manifest_sha256() == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert manifest_sha256(layout, session.manifest.session_id) == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_finished_session_is_not_touched(layout: SessionLayout) -> None:
@@ -503,6 +508,7 @@ def test_a_link_planted_in_place_of_the_journal_is_not_followed(layout: SessionL
     outside = tmp_path / "precious"
     outside.write_text("precious")
     with open_session(layout) as session:
+        layout.journal(session.manifest.session_id).unlink()
         layout.journal(session.manifest.session_id).symlink_to(outside)
     with suppress(OSError):  # refusing is as good
         open_session(layout).close()
@@ -573,8 +579,8 @@ def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> Non
     [
         (lambda session: session.record_begun("a"), {"begun": "a"}, False),
         (lambda session: session.record_stopped("a"), {"stopped": "a"}, False),
-        (lambda session: session.record_redaction(b"\x00\xff"), {"redaction": "00ff"}, True),
-        (lambda session: session.record_plan({"a": 1}), {"plan": {"a": 1}}, True),
+        (lambda session: session.record_redaction(b"\x00\xff"), {"redaction": "00ff"}, False),
+        (lambda session: session.record_plan({"a": 1}), {"plan": {"a": 1}}, False),
         (lambda session: session.record_interruption("TimedOut"), {"interrupted": "TimedOut"}, True),
         (lambda session: session.record_upload(), {"upload": "begun"}, True),
         (lambda session: session.record(Done("a")), {"key": "a", "artifacts": [], "gaps": [], "origins": {}}, True),
@@ -584,12 +590,85 @@ def test_the_manifest_is_read_again_under_the_lock(layout: SessionLayout) -> Non
 def test_which_lines_of_the_journal_wait_for_the_disk(
     layout: SessionLayout, monkeypatch: pytest.MonkeyPatch, record: Callable[[Session], None], line: Any, synced: bool
 ) -> None:
-    """Lines that count deaths need not survive a crash of the machine, which no question caused."""
+    """Lines that count deaths need not survive a crash of the machine, which no question caused; a later line syncs the others.
+
+    A new session was made with its journal. The directory of another is synced once, for the journal's name.
+    """
     appended: list[Any] = []
     monkeypatch.setattr(journal, "append", lambda *arguments: appended.append(arguments))
+    directories: list[Path] = []
+    monkeypatch.setattr(store, "sync_directory", directories.append)
     with open_session(layout) as session:
         record(session)
-        assert appended == [(layout.journal(session.manifest.session_id), line, synced)]
+        record(session)
+        assert appended == 2 * [(layout.journal(session.manifest.session_id), (line,), synced)]
+        assert not directories
+    layout.journal(session.manifest.session_id).write_bytes(BEGUN)
+    with open_session(layout) as session:
+        record(session)
+        record(session)
+        assert directories == ([session.path] if synced else [])
+
+
+def test_a_journal_is_synced_if_something_was_added(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only then."""
+    waits: list[bool] = []
+    real = journal.append
+
+    def append(path: Path, lines: Any, sync: bool) -> None:
+        real(path, lines, sync)
+        waits.append(sync)
+
+    monkeypatch.setattr(journal, "append", append)
+    with open_session(layout) as session:
+        session.sync_journal()
+        assert not waits
+        session.record_plan({"a": 1})
+        session.sync_journal()
+        session.sync_journal()
+        session.record(Done("a"))
+        session.sync_journal()
+    assert waits == [False, True, True]
+    assert layout.journal(session.manifest.session_id).read_bytes().count(b"\n") == 3, "the first manifest comes first"
+
+
+def test_a_manifest_that_a_crash_of_the_machine_lost_is_restored(layout: SessionLayout) -> None:
+    """Only the journal is synced before evidence gets its name. The session is found again, with its id and its evidence."""
+    with open_session(layout) as session:
+        first = session.manifest
+        session.record_plan({"a": 1})
+        session.record(Done("a"))
+    for lost in (b"", b"\0" * 300, None):
+        manifest = layout.manifest(first.session_id)
+        manifest.unlink() if lost is None else manifest.write_bytes(lost)
+        assert find_session(layout, "another") is None
+        assert find_session(layout, UID) == first
+        assert read_manifest(layout, first.session_id) == first
+    remove_leftovers(layout)
+    with Session(layout, first) as session:
+        assert (session.progress.plan, list(session.done)) == ({"a": 1}, ["a"])
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]\n", b'{"plan": {}}\n', b'{"session": {"sessionId": "INC-0000"}}\n'])
+def test_a_session_without_a_manifest_and_a_first_line_is_not_found(layout: SessionLayout, line: bytes) -> None:
+    """It counts as another Investigation's, whose session gets a longer id. One that never began is removed later."""
+    first = create_session(layout, make_manifest())
+    layout.manifest(first.session_id).write_bytes(b"")
+    layout.journal(first.session_id).write_bytes(line)
+    assert find_session(layout, UID) is None
+    second = create_session(layout, make_manifest())
+    assert len(second.session_id) > len(first.session_id)
+    remove_leftovers(layout)
+    assert layout.session(first.session_id).exists() == bool(line)
+    assert find_session(layout, UID) == second
+
+
+def test_a_lost_manifest_of_a_sealed_session_is_not_replaced(layout: SessionLayout) -> None:
+    """The first one has no key. That of a sealed session is synced, so a crash does not lose it."""
+    spec = {"session": {"encryption": {"recipients": ["age1x"]}}}
+    first = create_session(layout, make_manifest().model_copy(update={"spec": spec}))
+    layout.manifest(first.session_id).write_bytes(b"")
+    assert find_session(layout, UID) is None
 
 
 def test_when_every_session_id_is_taken(layout: SessionLayout) -> None:

@@ -11,7 +11,16 @@ from aletheia_operator.fetchers.base import Plan
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.members import Members
 from aletheia_operator.fetchers.kubernetes.targets import describe, label_query
-from tests.unit.fakes import PULLING, RUNNING, FakeKubelet, FakeKubernetes, entries_of, make_pod, make_scratch, make_sources
+from tests.unit.fakes import (
+    PULLING,
+    RUNNING,
+    FakeKubernetes,
+    FakeKubernetesLogs,
+    entries_of,
+    make_pod,
+    make_scratch,
+    make_sources,
+)
 
 PODS = "/api/v1/namespaces/shop/pods"
 
@@ -175,7 +184,7 @@ async def test_a_pods_document_has_all_its_containers_in_time_order() -> None:
         "app": [b"2026-11-22T11:30:01.000000000Z ERROR a\n", b"2026-11-22T11:30:03.000000000Z c\n"],
         "proxy": [b"2026-11-22T11:30:02.000000000Z b\n"],
     }
-    sources = make_sources(FakeKubelet({f"{PODS}/web-0": pod}, lines=lines))
+    sources = make_sources(FakeKubernetesLogs({f"{PODS}/web-0": pod}, lines=lines))
     (document,) = [found async for found in KubernetesLogsFetcher().fetch(plan.questions[0], sources)]
     entries = await entries_of(document)
     assert [(entry["container"], entry["line"]) for entry in entries] == [("app", "ERROR a"), ("proxy", "b"), ("app", "c")]

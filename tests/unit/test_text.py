@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.text.encoding import dumps
+from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_nanoseconds, format_time, parse_nanoseconds, to_nanoseconds
 
 SECOND = 1_000_000_000
@@ -173,6 +174,21 @@ def test_a_summary_counts_levels_and_names_the_top_error() -> None:
     assert count.levels == {"ERROR": 39, "WARN": 1, "FATAL": 1, "INFO": 1}
 
 
+@pytest.mark.parametrize(
+    ("number", "noun", "form", "text"),
+    [
+        (1, "log", "", "1 log"),
+        (0, "trace", "", "0 traces"),
+        (2, "entry", "", "2 entries"),
+        (1, "query", "", "1 query"),
+        (12_400, "more line", ",", "12,400 more lines"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, noun: str, form: str, text: str) -> None:
+    """One has the singular; nouns that end with y have their own plural."""
+    assert counted(number, noun, form) == text
+
+
 def test_a_summary_of_nothing_says_so() -> None:
     """No logs, no levels, no error."""
     assert LevelCount().summary() == "0 logs"
@@ -182,7 +198,7 @@ def test_a_summary_is_one_inert_line() -> None:
     """An error message cannot move a terminal's cursor."""
     count = LevelCount()
     count_error(count, "a\x1b[2J\tb")
-    assert count.summary() == "1 logs (1 ERROR), top error: 'a\\x1b[2J b' (1x)"
+    assert count.summary() == "1 log (1 ERROR), top error: 'a\\x1b[2J b' (1x)"
 
 
 def test_errors_past_the_limit_are_counted_but_not_kept() -> None:

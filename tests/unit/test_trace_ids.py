@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.run_parser import RunParser
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.text.batches import SEPARATOR
 from aletheia_operator.text.trace_ids import TraceIds, first
 
@@ -126,7 +126,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_it_is_kept_as_json() -> None:
-    """Written to the journal as JSON and read again, the ids are the same."""
+    """WrittenFile to the journal as JSON and read again, the ids are the same."""
     found = TraceIds(5)
     found.search(parsed(line(1), line(2, "error")))
     kept: dict[str, Any] = orjson.loads(orjson.dumps(found.to_json()))

@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import IO, Any
@@ -18,13 +19,14 @@ import pytest
 from aletheia_operator.cli import cluster, log_views, number_views, reference, views
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.report import PlainFiles
-from aletheia_operator.session import age
+from aletheia_operator.report.axis import Axis
+from aletheia_operator.session import Gap, age
 from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
 from aletheia_operator.show.bounds import bound, is_within
 from aletheia_operator.show.captured import BriefFiles, CapturedSession
-from aletheia_operator.show.layout import Column, Page, Span, Table, width_of
+from aletheia_operator.show.layout import Column, Page, Paragraph, Span, Table, width_of
 from aletheia_operator.show.log_lines import LogQuery, log_lines
-from aletheia_operator.show.metrics import csv_lines
+from aletheia_operator.show.metrics import csv_lines, sparkline
 from aletheia_operator.text.display import for_json, log_line
 from tests.support.captures import Memory, capture
 from tests.unit.artifacts_server import Api, serving
@@ -108,6 +110,30 @@ def test_colours_change_nothing_but_colours(
     ]
 
 
+def test_a_bar_shows_the_sample_of_its_own_time() -> None:
+    """The sample before is only held where there is no newer one."""
+    axis = Axis.of(("2026-11-22T14:00:00Z", "2026-11-22T14:00:20Z"))
+    assert sparkline([(axis.start, 4.0), (axis.start + 18, 0.0)], axis, 4, 0.0, 4.0, 20.0) == "███▁"
+
+
+@pytest.mark.parametrize("width", [24, 40])
+def test_a_narrow_terminal(width: int) -> None:
+    """Text for which no room is left behind what it begins with starts on the next line."""
+    block = Paragraph((Span("> 14:28:00 event of pod/web: "), Span("BackOff: Back-off restarting failed container")), 3, 2)
+    found = list(Page(width).lines([block]))
+    assert found[0].strip() == "> 14:28:00 event of pod/web:"
+    assert all(width_of(line) <= width for line in found[1:])
+    assert " ".join(" ".join(found).split()).endswith("BackOff: Back-off restarting failed container")
+
+
+def test_an_encoding_without_bars(session: Path) -> None:
+    """Characters that a terminal's encoding lacks become escapes: the command does not fail."""
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "aletheia_operator.cli", "metrics", str(session)]
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"\\u2588" in done.stdout
+
+
 def lines(directory: Path, **query: Any) -> list[str]:
     """Return the texts of the lines found, with lines of the context in brackets."""
     found = log_lines(captured(directory), LogQuery(**query))
@@ -184,6 +210,33 @@ def test_a_category_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["findings"], "web: FATAL panic: record 40"),
+        (["timeline"], "no moment: there was none in the window"),
+        (["events"], "no event: there was none in the window"),
+        (["events", "--types", "Warning"], "no event matches these options: without them, all events are shown"),
+        (["objects"], "no object: there was none in the window"),
+        (["traces"], "no trace: Unavailable checkout: connection refused"),
+        (["traces", "-o", "list"], "no trace: Unavailable checkout: connection refused"),
+        (["traces", "--failed"], "no trace matches these options"),
+        (["errors", "--grep", "x"], "no error matches these options"),
+        (["logs"], "no line matches"),
+    ],
+)
+def test_nothing_to_show(arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the artifacts have no entries, or none matches, a sentence on standard error says so, and nothing else is printed."""
+    gap = Gap(fetcher="Jaeger", target="checkout", reason="Unavailable", message="connection refused")
+    directory = replace(recording(), gaps=[gap]).write(tmp_path)
+    for path in directory.glob("data/**/*.json"):
+        path.write_text(path.read_text().partition('"data": [')[0] + '"data": [\n]}\n')
+    assert main([arguments[0], str(directory), *arguments[1:]]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert words in printed.err
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("14:02", "2026-11-22T14:02"),
@@ -242,6 +295,18 @@ def test_csv_has_every_sample(session: Path) -> None:
     assert "error_rate (1d before)" in rows[60]
 
 
+def test_csv_without_samples(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has its header and no empty lines, and a sentence says that no sample matches."""
+    assert main(["metrics", str(session), "-o", "csv", "--until", "14:00"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "metric,labels,time,value"
+    assert "" not in printed.out.splitlines()
+    assert main(["metrics", str(session), "-o", "csv", "--until", "2026-11-20"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "metric,labels,time,value\n"
+    assert "no sample matches these options" in printed.err
+
+
 def test_objects_whole(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A named object is printed as YAML. kubectl's short kinds work too."""
     out = shown(capsys, "objects", str(session), "deploy/web")
@@ -278,6 +343,22 @@ def test_head_ends_it_quietly(tmp_path: Path) -> None:
     assert process.wait(60) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+@pytest.mark.parametrize("command", ["logs", "errors", "timeline"])
+def test_a_pager_that_is_quit(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view ends without an error if its pager is quit before it has read anything."""
+    large(tmp_path, 5_000)
+
+    def broken(file: IO[str], lines: Any) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(views, "write_lines", broken)
+    monkeypatch.setattr(log_views, "write_lines", broken)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("PAGER", "true")
+    assert main([command, "--root", str(tmp_path), "INC-7F3A"]) == 0
 
 
 def large(directory: Path, number: int) -> CapturedSession:
@@ -363,7 +444,7 @@ def test_sealed_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     name = Path(capture(tmp_path, Memory(answers), spec).path).name
     arguments = ["--root", str(tmp_path), name]
     for command in ("logs", "errors"):
-        assert "name a key with --identity" in shown(capsys, command, *arguments, code=1)
+        assert "name your private key with --identity" in shown(capsys, command, *arguments, code=1)
         found = shown(capsys, command, *arguments, "--identity", str(tmp_path / "key"))
         assert command != "logs" or "sealed words" in found
 

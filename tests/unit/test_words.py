@@ -37,7 +37,7 @@ IN_PRODUCT = INSTEAD | {
     r"\bbut for\b|\bbe had\b|\bshall\b|\bastray\b": "except, be read, must, wrong",
 }
 """The same for the operator and the pages, which users and more people read."""
-VAGUE_NAMES = {"one", "said", "told"}
+VAGUE_NAMES = {"one", "said", "told", "asked", "held", "telling"}
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.logs.entry_writer import RunSettings
 from aletheia_operator.logs.frames import HEADER, content, frame
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.spool import Spool
 from aletheia_operator.logs.worker import serve
 from aletheia_operator.scratch import Scratches

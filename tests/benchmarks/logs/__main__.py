@@ -23,12 +23,11 @@ from tests.cluster.rig import bin_dir
 from tests.support.kubelet import fake_kubelet, stamped, whole
 from tests.support.logs import verification
 from tests.support.operator import Kubectl, Operator, investigation, pod, until
-from tests.support.processes import Memory
+from tests.support.processes import Memory, image_environment
 
 NAMESPACE = "aletheia-benchmark-logs"
 LIMITS = {"bytesPerContainer": "8Gi", "bytesPerInvestigation": "100Gi"}
 Ways = dict[str, Callable[[int], None]]
-IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}  # as in the Dockerfile
 SMALL_LINES = 50
 SMALL_LINE = b"2026-11-22 15:21:07,123 INFO  [main] org.example.shop.Checkout: order %d handled"
 NAMES = {
@@ -57,13 +56,14 @@ def main() -> int:
     parser.add_argument("--small-pods", type=int, default=1000, help="of a kubelet that is part of the benchmark; 0: none")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", action="append", help="measure only these ways")
+    parser.add_argument("--option", action="append", default=[], help="a further flag of the operator")
     parser.add_argument("--table", type=Path, help="write the tables to this file, as Markdown")
     options = parser.parse_args()
     with ExitStack() as stack:
         kubectl, directory = setting(stack, options.kubeconfig, NAMESPACE)
-        arguments = ["--node-logs", *verification(kubectl, directory), "--max-artifact-bytes=107374182400"]
+        arguments = ["--node-logs", *verification(kubectl, directory), "--max-artifact-bytes=107374182400", *options.option]
         operator = Operator(
-            kubectl.cluster, directory / "volume", [NAMESPACE], arguments, environment=IMAGE_ENVIRONMENT
+            kubectl.cluster, directory / "volume", [NAMESPACE], arguments, environment=image_environment()
         ).start()
         stack.callback(operator.stop)
         tables = []

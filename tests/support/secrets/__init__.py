@@ -1,4 +1,7 @@
-"""Makes the corpus of tests/data/secrets: secrets and look-alikes in lines of logs. All are random; none was ever valid."""
+"""Makes the corpus of tests/data/secrets: secrets and look-alikes in lines of logs. All are random; none was ever valid.
+
+The parts in BLIND and BLIND_LOOKALIKES are only stored: one line for each shape of trials.
+"""
 
 from tests.support.secrets import first, fourth, harmless, second, third
 
@@ -8,3 +11,5 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
+BLIND = ("fifth", "sixth", "seventh", "eighth")
+BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh")

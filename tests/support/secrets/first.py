@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from tests.support.secrets.making import Maker, tokens
+from tests.support.secrets.making import Case, Maker, free
 
-Case = tuple[str, str, list[str]]
 """Kind, text of one or more lines, and the secrets in it."""
 
 FREE = (
@@ -113,9 +112,7 @@ KEYED = (
 def cases(seed: int = 1) -> Iterator[Case]:
     """Yield the cases of this part."""
     make = Maker(seed)
-    for turn in range(3):
-        for number, (kind, token) in enumerate(tokens(make).items()):
-            yield kind, FREE[(number + 5 * turn) % len(FREE)].format(s=token), [token]
+    yield from free(make, FREE)
     for kind, template in NAMED:
         for style in ("weak", "word", "random", "symbols"):
             password = make.password(style)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from tests.support.secrets.making import UPPER, Maker
+from tests.support.secrets.making import UPPER, Case, Maker, filled
 
-Case = tuple[str, str, list[str]]
 BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 SHAPES = (
@@ -92,7 +91,7 @@ def cases(seed: int = 6) -> Iterator[Case]:
                 "k": make.alnum(40), "h": make.hex(64), "h32": make.hex(32), "u": make.uuid(), "b": make.b64(48),
                 "s": make.b64(9), "s32": make.b64(32), "n": make.some(BASE32, 56), "c": make.some(UPPER, 20),
             }  # fmt: skip
-            yield kind, template.format(**values), [text for name, text in values.items() if f"{{{name}}}" in template]
+            yield filled(kind, template, values)
 
 
 def lookalikes(seed: int = 7) -> Iterator[str]:

@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import string
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 ALNUM = string.ascii_letters + string.digits
@@ -22,6 +23,10 @@ WORDS = (
     willow winter wolf zephyr
     """
 ).split()
+
+
+Case = tuple[str, str, list[str]]
+"""Kind, text, and the secrets in it."""
 
 
 class Maker:
@@ -141,3 +146,15 @@ def tokens(make: Maker) -> dict[str, str]:
         "alibaba": "LTAI" + n(20), "brevo": f"xkeysib-{h(64)}-{n(16)}", "langsmith": f"lsv2_pt_{h(32)}_{h(10)}",
         "razorpay": "rzp_live_" + n(14), "1password": "ops_eyJ" + n(200), "jwt": make.jwt(), "nvidia": "nvapi-" + u(64),
     }  # fmt: skip
+
+
+def free(make: Maker, templates: Sequence[str]) -> Iterator[Case]:
+    """Yield each token of a provider three times, in other templates each time."""
+    for turn in range(3):
+        for number, (kind, token) in enumerate(tokens(make).items()):
+            yield kind, templates[(number + 5 * turn) % len(templates)].format(s=token), [token]
+
+
+def filled(kind: str, template: str, values: Mapping[str, str]) -> Case:
+    """Return the template with its values, each of which is a secret."""
+    return kind, template.format(**values), [value for name, value in values.items() if f"{{{name}}}" in template]

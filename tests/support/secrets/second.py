@@ -7,9 +7,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from tests.support.secrets.making import Maker, tokens
-
-Case = tuple[str, str, list[str]]
+from tests.support.secrets.making import Case, Maker, filled, free
 
 FREE = (
     "level=fatal ts=2026-11-29T03:02:11.123Z caller=main.go:71 err=\"init provider: token {s} rejected (403)\"",
@@ -207,17 +205,11 @@ KEYS = (
 def cases(seed: int = 2) -> Iterator[Case]:
     """Yield the cases of this part."""
     make = Maker(seed)
-    for turn in range(3):
-        for number, (kind, token) in enumerate(tokens(make).items()):
-            yield kind, FREE[(number + 5 * turn) % len(FREE)].format(s=token), [token]
+    yield from free(make, FREE)
     for kind, template in SHAPES:
         for style in ("weak", "word", "random"):
             values = {"p": make.password(style), "p2": make.password("random")}
-            yield (
-                f"password-{kind}",
-                template.format(**values),
-                [value for name, value in values.items() if f"{{{name}}}" in template],
-            )
+            yield filled(f"password-{kind}", template, values)
     for kind, template in KEYS:
         for alphabet in (make.alnum, make.hex):
             values = {

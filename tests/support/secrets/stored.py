@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tests.support.secrets.making import Case
+
 FOLDER = Path(__file__).parents[2] / "data" / "secrets"
 MARK = "¦"
-Case = tuple[str, str, list[str]]
 
 
 def broken(text: str, secrets: list[str]) -> str:

@@ -4,9 +4,7 @@
 
 from collections.abc import Iterator
 
-from tests.support.secrets.making import Maker
-
-Case = tuple[str, str, list[str]]
+from tests.support.secrets.making import Case, Maker, filled
 
 SHAPES = (
     ("quarkus", "quarkus.datasource.password={p}"), ("keycloak", "KC_DB_PASSWORD={p}"), ("admin", "KEYCLOAK_ADMIN_PASSWORD: {p}"),
@@ -123,11 +121,7 @@ def cases(seed: int = 4) -> Iterator[Case]:
     for kind, template in SHAPES:
         for style in ("weak", "word", "random"):
             values = {"p": make.password(style), "p2": make.password("random"), "m": " ".join(make.word() for _ in range(12))}
-            yield (
-                f"password-{kind}",
-                template.format(**values),
-                [text for name, text in values.items() if f"{{{name}}}" in template],
-            )
+            yield filled(f"password-{kind}", template, values)
     for kind, template in KEYS:
         for alphabet in (make.alnum, make.hex):
             values = {
@@ -135,7 +129,7 @@ def cases(seed: int = 4) -> Iterator[Case]:
                 "a22": make.alnum(22), "a24": make.alnum(24), "a32": make.alnum(32), "a36": make.alnum(36), "a43": make.alnum(43), "a48": make.alnum(48),
                 "b50": make.some("0123456789abcdefghijklmnopqrstuvwxyz", 50), "b25": make.some("0123456789abcdefghijklmnopqrstuvwxyz", 25), "x107": make.some(base58, 106),
             }  # fmt: skip
-            yield f"key-{kind}", template.format(**values), [text for name, text in values.items() if f"{{{name}}}" in template]
+            yield filled(f"key-{kind}", template, values)
 
 
 def lookalikes(seed: int = 5, turns: int = 6) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""Which log lines give a reason: behind farewells, in stack traces, at the end of long lines; and pods that stand still."""
+"""Lines that give a reason: behind notices of an exit, in stack traces, at the end of long lines; and pods that are stalled."""
 
 import pytest
 
 from aletheia_operator.findings import judge, kept_entries
-from aletheia_operator.findings.telling import excerpt, is_exception, is_farewell, tells_why
-from aletheia_operator.findings.words import category_of, peer_of
+from aletheia_operator.findings.error_categories import category_of, peer_of
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason, is_exception, is_exit_notice, names_client
 from aletheia_operator.report.quotes import quote
 from tests.unit.evidence import NAMESPACE, Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
 
@@ -24,21 +24,24 @@ CRASHED = waiting("CrashLoopBackOff", restarts=1, last=ended(1))
         "database system is shut down",
         "LoggingFailureAnalysisReporter : ",
         "***************",
+        "Execution halted",
+        "configuration file contains errors, aborting.",
+        "refusing to start with 3 configuration errors",
     ],
 )
-def test_a_farewell_does_not_tell_why(text: str) -> None:
+def test_a_notice_of_an_exit_gives_no_reason(text: str) -> None:
     """It only says that a program ends, or announces what follows."""
-    assert is_farewell(text)
-    assert not tells_why(text)
+    assert is_exit_notice(text)
+    assert not gives_reason(text)
 
 
 @pytest.mark.parametrize(
     "text",
     ["license 8817 expired 28 days ago", "config: key 'listen' missing", "max_map_count [65530] is too low", "no such table"],
 )
-def test_a_reason_is_no_farewell(text: str) -> None:
+def test_a_reason_is_no_notice_of_an_exit(text: str) -> None:
     """It names an error."""
-    assert tells_why(text)
+    assert gives_reason(text)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,21 @@ INNODB = (
     "28 2026-11-29T08:51:01.530401Z 0 [ERROR] [MY-010119] [Server] Aborting",
 )
 LICENSE = ("27 INFO starting", "27 INFO license 8817 expired 28 days ago", "27 INFO closing pool", "27 INFO goodbye")
+CLOJURE = ("27 Execution error (ExceptionInfo) at planner.config/load! (config.clj:31).", "27 Config lacks :planner/queue-url")
+SHELL = ('27 sh: syntax error: unexpected "done" (expecting "fi")', "27 starting")
+HASKELL = ("27 rules: Prelude.head: empty list", "27 CallStack (from HasCallStack):", "27   error, called at List.hs:1646:3")
+PYTHON = (
+    "27 Traceback (most recent call last):",
+    "27     raise last_exception",
+    "27 smtplib.SMTPAuthenticationError: (535, b'not accepted. For more information, go to https://a.example')",
+    "27 sending 4000 mails",
+)
+NODE = (
+    "27 node:internal/fs/watchers:247",
+    "27     const error = new UVException({",
+    "27 Error: ENOSPC: System limit for number of file watchers reached, watch '/app'",
+    "27     at FSWatcher.<computed> (node:internal/fs/watchers:247:19)",
+)
 CPP = (
     "27 terminate called after throwing an instance of 'std::runtime_error'",
     "27   what():  key 'listen' missing",
@@ -117,10 +135,15 @@ CPP = (
         (INNODB[:1] + INNODB[2:], "Unable to lock ./ibdata1"),
         (LICENSE, "license 8817 expired"),
         (CPP, "key 'listen' missing"),
+        (HASKELL, "empty list"),
+        (CLOJURE, ":planner/queue-url"),
+        (SHELL, "syntax error"),
+        (PYTHON, "SMTPAuthenticationError"),
+        (NODE, "number of file watchers"),
     ],
 )
 def test_what_a_program_says_last_does_not_hide_why_it_ended(lines: tuple[str, ...], words: str) -> None:
-    """The last lines are of exiting workers, banners or farewells."""
+    """The last lines are of exiting workers, banners or notices of the exit."""
     assert words in found(Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", *lines, run=1), "CrashLoop").message
 
 
@@ -235,16 +258,87 @@ def test_an_error_that_names_a_service_is_explained_by_what_is_behind_it() -> No
         ("The MySQL server is running with the --read-only option", "readonly"),
         ("open /x: Read-only file system", "disk"),
         ('relation "a" does not exist', "schema"),
+        ("DAMN ! worker 2 (pid: 14) died, killed by signal 9 :(", "workers"),
+        ("[ERROR] Worker (pid:9) was sent SIGKILL! Perhaps out of memory?", "workers"),
+        ("[alert] 1#1: worker process 31 exited on signal 11", "workers"),
+        ("AxiosError: timeout of 3000ms exceeded", "timeout"),
+        ("Hostname/IP does not match certificate's altnames: Host: a.", "certificate"),
+        ("Signed JWT rejected: no matching key(s) found", "credentials"),
     ],
 )
-def test_categories_that_share_words(text: str, category: str) -> None:
-    """The more specific category wins."""
+def test_the_category_of_a_line(text: str, category: str) -> None:
+    """The more specific category wins. Words that say nothing about a program give none."""
     assert category_of(text) == category
 
 
 def test_the_host_after_an_exceptions_class() -> None:
     """It is found, not the word after the first `exception`."""
     assert peer_of("cannot resolve exception: java.net.UnknownHostException: zk-1.zk-headless") == "zk-1.zk-headless"
+    assert (
+        peer_of("php_network_getaddresses: getaddrinfo for mysql-primary failed: Name or service not known") == "mysql-primary"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_named"),
+    [
+        ('[error] 31#31: *4 open() "/html/favicon.ico" failed (2: No such file), client: 10.0.0.9, request: "GET /"', True),
+        ("[client 10.0.0.9:4711] AH00128: File does not exist: /var/www/x", True),
+        ("http: TLS handshake error from 10.0.0.1:41236: EOF", True),
+        ("client 10.0.0.9 disconnected", True),
+        ("cannot open /etc/app.yaml: no such file or directory", False),
+        ("read tcp 10.1.0.9:8443->10.0.0.1:4123: connection reset by peer", False),
+        ("http client: timeout", False),
+    ],
+)
+def test_lines_about_clients(text: str, is_named: bool) -> None:
+    """They have the client's address."""
+    assert names_client(text) is is_named
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_what_clients_ask_for_is_no_trouble_of_a_healthy_server(healthy: bool) -> None:
+    """If the server itself is not well, the lines may tell why."""
+    line = '[error] 31#31: *4 open() "/html/favicon.ico" failed (2: No such file or directory), client: 10.0.0.9, server: x'
+    incident = Incident().add(pod("web-1-a", running() if healthy else CRASHED))
+    incident.log("web-1-a", *(f"{minute} {line}" for minute in range(30, 60)))
+    assert (found(incident, "FileMissing").severity == "info") is healthy
+
+
+@pytest.mark.parametrize(
+    ("own", "error", "reported"),
+    [
+        ("WARN memory resource limit alarm set", "rabbit:5672 closed: blocked", True),
+        ("WARN memory resource limit alarm set", "cannot parse order", False),
+        ("INFO memory resource limit alarm set", "rabbit:5672 closed: blocked", False),
+        ("ERROR memory resource limit alarm set", "rabbit:5672 closed: blocked", True),
+    ],
+)
+def test_a_called_program_that_only_warns_explains_its_callers_errors(own: str, error: str, reported: bool) -> None:
+    """If they name it. Its warnings and few errors alone are no trouble."""
+    service: Object = item("Service", "rabbit", {"selector": {"app": "rabbit"}, "ports": [{"port": 5672}]})
+    rabbit = pod("rabbit-0", running(), labels={"app": "rabbit"})
+    incident = Incident().add(rabbit, service, of=("StatefulSet", "rabbit")).add(pod("web-1-a", running()))
+    incident.log("web-1-a", *(f"{minute} ERROR not sent: {error}" for minute in range(30, 60))).log("rabbit-0", f"29 {own}")
+    findings = [finding for finding in incident.judged().findings if finding.subject.kind != "Service"]
+    assert ("CalleeWarns" in [finding.rule for finding in findings]) is reported
+    if reported:
+        assert findings[0].message == (
+            "rabbit: memory resource limit alarm set (1x since 14:29, while web reports errors with it)"
+        )
+        assert [finding.because.subject.name for finding in findings[1:] if finding.because] == ["rabbit"]
+
+
+def test_the_first_fatal_line_of_a_burst_tells_why() -> None:
+    """The lines after it are its stack, with the same level. A farewell before it does not count."""
+    lines = (
+        "27 FATAL db: shutting down",
+        "27 FATAL db: clock is wrong",
+        "27 FATAL db: !goroutine 77",
+        "27 FATAL db: !\tdebug.go:24",
+    )
+    incident = Incident().add(pod("web-1-a", CRASHED)).log("web-1-a", "20 FATAL db: other", *lines, run=1)
+    assert "clock is wrong" in found(incident, "CrashLoop").message
 
 
 @pytest.mark.parametrize(("minute", "code", "reported"), [(30, 0, True), (59.8, 0, False), (30, 1, False)])
@@ -293,3 +387,70 @@ def test_what_a_finding_cites_is_kept_for_the_report_of_a_sealed_session() -> No
         mine = quote(path, number, entry)
         assert (mine.when, mine.source) == (said.when, said.source)
         assert mine.text in said.text
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"),
+    [
+        ("ERROR upload failed: operation error S3: StatusCode: 404, api error NoSuchUpload", "warning"),
+        ("ERROR Request failed with status code 404", "warning"),
+        ("ERROR GET /favicon.ico 404", "info"),
+    ],
+)
+def test_an_answer_of_a_called_program_is_no_error_of_a_client(line: str, severity: str) -> None:
+    """A server's own answers with such a status are."""
+    (finding,) = [one for one in burst(line).judged().findings if one.rule in ("Errors", "ErrorBurst")]
+    assert finding.severity == severity
+
+
+@pytest.mark.parametrize(
+    ("line", "severity"), [("token expired, requesting a new one", "info"), ("token expired, giving up: failed", "warning")]
+)
+def test_a_token_that_is_renewed_is_no_trouble(line: str, severity: str) -> None:
+    """Programs log it each time."""
+    assert found(burst(line), "CredentialsRefused").severity == severity
+
+
+@pytest.mark.parametrize(("address", "name"), [("mongodb://mongo:27017/orders", "mongo"), ("10.0.0.7", "")])
+def test_a_dependency_that_only_its_driver_names(address: str, name: str) -> None:
+    """The Service is in the environment, and part of the name of the error."""
+    web = pod("web-1-a", running(spec={"env": [{"name": "URL", "value": address}]}))
+    service: Object = item("Service", "mongo", {"selector": {"app": "mongo"}})
+    incident = Incident().add(web, service)
+    incident.log("web-1-a", *(f"{m} ERROR MongoServerSelectionError: Server selection timed out" for m in range(30, 60)))
+    assert found(incident, "DependencyDoesNotAnswer").details["callee"] == name
+
+
+def test_a_statement_that_has_the_words_of_an_error_is_none() -> None:
+    """Programs print their SQL statements without a level."""
+    statement = burst("INSERT INTO events (text) VALUES ('dial tcp 10.0.0.7:5432: connect: connection refused')")
+    assert found(statement, "DependencyDoesNotAnswer").severity == "info"
+    assert found(burst("dial tcp 10.0.0.7:5432: connect: connection refused"), "DependencyDoesNotAnswer").severity != "info"
+
+
+def test_a_probe_that_is_answered_with_an_error_says_what_the_program_logs() -> None:
+    """The status alone is no cause. An error from before the probe failed is not meant."""
+    incident = Incident().add(pod("web-1-a", running(ready=False)))
+    hosts = [f"{minute} ERROR a: add '10.0.0.9' to ALLOWED_HOSTS" for minute in range(40, 60)]
+    incident.log("web-1-a", *(f"{minute} ERROR a: earlier trouble" for minute in range(1, 39)), *hosts)
+    answered = "Readiness probe failed: HTTP probe failed with statuscode: 400"
+    failed = event("Unhealthy", answered, minute=40, until=59, container="app")
+    finding = found(incident.add_event(failed), "ReadinessProbe")
+    assert "HTTP 400, it logs: add '10.0.0.9' to ALLOWED_HOSTS (" in finding.message
+    assert len(finding.links) == 2
+
+
+def test_a_probe_that_cannot_be_run_says_why() -> None:
+    """The container runtime's prefixes are left out."""
+    words = 'rpc error: code = Unknown desc = failed to start exec "8a17": OCI runtime exec failed: exec failed: '
+    words += 'unable to start container process: exec: "/scripts/ready.sh": permission denied: unknown'
+    errored = f"Readiness probe errored and resulted in unknown state: {words}"
+    failed = event("Unhealthy", errored, minute=40, until=59, container="app")
+    finding = found(Incident().add(pod("web-1-a", running(ready=False))).add_event(failed), "ReadinessProbe")
+    assert ': exec: "/scripts/ready.sh": permission denied' in finding.message
+
+
+def test_what_a_called_program_answered_is_part_of_an_error() -> None:
+    """Structured lines have it in a field."""
+    line = '{"level":"error","msg":"cannot send","status":401,"body":"token audience is invalid"}'
+    assert "cannot send: token audience is invalid" in found(burst(line), "Errors").message
