@@ -133,9 +133,7 @@ class Run:
             if isinstance(outcome, Snapshot):
                 outcome = self._shared.shown(outcome)
                 written = await self.writer.snapshot(outcome)
-                log_end(self._title, outcome)
-                announce(outcome, partial(self._shared.emit, self._body))
-                count(outcome)
+                report_end(self._title, outcome, partial(self._shared.emit, self._body))
                 return self._report(written)
             if isinstance(outcome, Ending):
                 return self._report(await self._end(outcome))
@@ -223,7 +221,9 @@ class Run:
         """Capture, here or in a Job. Returns None if a Job did not finish it: then it goes on in this process."""
         runner = self._shared.runner
         with nullcontext() if self._is_announced else announcing(self._announce, self._shared.running()):
-            self._warn_of_limited_timeout()
+            if not self._has_begun:
+                self._has_begun = True
+                self._warn_of_limited_timeout()
             if runner is None:
                 return await self._investigate(release)
             if self._placing.in_job:
@@ -250,8 +250,8 @@ class Run:
             return await investigate(self.order, self._shared.tools, report)
 
     def _warn_of_limited_timeout(self) -> None:
-        """Post an Event, once, if the spec's timeout is longer than the operator allows."""
-        requested, self._has_begun = None if self._has_begun else self._body["spec"].get("timeout"), True
+        """Post an Event if the spec's timeout is longer than the operator allows."""
+        requested = self._body["spec"].get("timeout")
         if requested is not None and requested != self.order.spec.timeout:
             message = f"spec.timeout of {requested} is more than this operator allows: it ends after {self.order.spec.timeout}"
             self._shared.emit(self._body, "Warning", ConditionReason.TIMEOUT_LIMITED.value, message)
@@ -264,6 +264,13 @@ class Run:
         log.log(level, "%s: %s, %s", self._title, ending.phase, message, extra=extra)
         self._shared.emit(self._body, kind, ending.reason.value, message)
         return written
+
+
+def report_end(title: str, snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:
+    """Log the end of a capture, post its Events, and count it."""
+    log_end(title, snapshot)
+    announce(snapshot, emit)
+    count(snapshot)
 
 
 def log_end(title: str, snapshot: Snapshot) -> None:
