@@ -5,6 +5,7 @@ Each rule has a pattern with a group `secret` (a second one: `secret2`), and a c
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from aletheia_operator.redact import checks
@@ -323,7 +324,7 @@ URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
 def find_urls(line: bytes) -> Iterator[Span]:
     """Yield the passwords of URLs. A password may contain `:` and `@`, and `/` if it does not begin like a port."""
     starts = [match.end() for match in compiled(r"(?i)(?::|%3a)(?:\\*/|%2f){2}").finditer(line)]
-    for start, following in zip(starts, [*starts[1:], len(line)], strict=True):
+    for start, following in pairwise([*starts, len(line)]):
         if line.find(b"@", start, following) < 0 and line.find(b"%40", start, following) < 0:
             continue
         found = compiled(r"""[^\s"'<>`]*""").match(line, start, following)

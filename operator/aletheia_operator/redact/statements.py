@@ -48,7 +48,8 @@ MAX_STATEMENT = 64 * 1024  # bytes of a statement and its parameters that are se
 def find_columns(line: bytes) -> Iterator[Span]:
     """Yield the values of columns with a secret's name, in the statement or in the list of its parameters."""
     matches = list(compiled(INSERT).finditer(line))
-    for match, following in zip(matches, [*(found.start() for found in matches[1:]), len(line)], strict=True):
+    bounds = [*(match.start() for match in matches), len(line)]
+    for match, following in zip(matches, bounds[1:], strict=True):
         stop = min(following, match.start() + MAX_STATEMENT)
         if match.group(b"columns") is None:
             columns = [found.group(b"column") for found in compiled(_PLACEHOLDER).finditer(line, match.start(), stop)]
