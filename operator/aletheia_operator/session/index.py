@@ -15,8 +15,9 @@ from aletheia_operator.text.encoding import dumps
 
 REFRESH_SECONDS, MAX_REFRESH_SECONDS = 5.0, 60.0
 """Age from which the index looks for changes again: at least, and if there are very many sessions."""
-REFRESH_SHARE = 0.02
-"""Share of the time in which the index looks for changes, if MAX_REFRESH_SECONDS allows. 1,000 sessions take about 10 ms."""
+REFRESH_SHARE = 0.002
+"""Share of the time in which the index looks for changes, if MAX_REFRESH_SECONDS allows. 1,000 sessions take about 10 ms, and
+several times as long while captures run, which wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
