@@ -404,7 +404,9 @@ def listed(uid: str, age_seconds: float) -> dict[str, Any]:
 async def test_a_watch_that_has_gone_deaf_is_noticed(rig: Rig, items: list[Any], unnoticed: tuple[str, ...]) -> None:
     """What exists is compared with what was observed."""
     rig.kubernetes.lists = {LISTED: items}
-    rig.observe(make_body(suspend=True))
+    body = make_body(suspend=True)
+    body["metadata"]["creationTimestamp"] = "2026-11-22T11:00:00Z"  # a watch that shows new ones is not compared
+    rig.observe(body)
     await rig.supervisor.look_for_unnoticed(())
     assert rig.supervisor.unnoticed == unnoticed
 

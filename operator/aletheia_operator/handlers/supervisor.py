@@ -6,7 +6,7 @@ decides, `run` acts. Progress is stored in the session on disk, not in this proc
 
 import asyncio
 import logging
-from collections.abc import Container, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,18 +19,17 @@ from aletheia_operator.api.reasons import ConditionReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, OtherMarks, is_left_here
+from aletheia_operator.handlers.noticed import Noticed
 from aletheia_operator.handlers.postponed import Postponed
 from aletheia_operator.handlers.run import Body, Emit, Run, Shared, mark_contested, postpone, suspend
 from aletheia_operator.handlers.status_writer import StatusWriter, WriteResult
 from aletheia_operator.handlers.steps import Known, Step, has_ended, next_step
-from aletheia_operator.investigate import Tools
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.text.log_records import about, fields
 
 log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 5
-UNNOTICED_SECONDS = 60  # an Investigation older than this must have been seen
 LOST_SECONDS = 60  # this long after the end of a capture, the watch must have shown its last status
 
 
@@ -52,7 +51,7 @@ class Supervisor:
     """Investigations that exist but were never observed, as of the last look."""
 
     def __post_init__(self) -> None:
-        self._known: set[str] = set()
+        self._noticed = Noticed(self.shared.tools.kubernetes, self.shared.tools.now)
         self._ended: dict[str, _Ended | None] = {}  # None: the watch has shown it, or it was refused
         self._runs: dict[str, Run] = {}
         self._unwritten: dict[str, StatusWriter] = {}
@@ -71,14 +70,14 @@ class Supervisor:
             self._ended[uid] = None
         self.others.follow(uid, body, self.shared.identity.known)
         known = Known(
-            is_new=uid not in self._known,
+            is_new=uid not in self._noticed,
             active=uid in self._runs,
             ended=uid in self._ended,
             contested=self.others.knows(uid),
             operator=self.shared.identity.known,
             other_is_gone=self.others.expired(uid) is not None,
         )
-        self._known.add(uid)
+        self._noticed.add(body)
         step = next_step(body, known)
         if step is Step.STEER:
             self._runs[uid].steer(body)
@@ -116,7 +115,7 @@ class Supervisor:
 
     def forget(self, uid: str) -> None:
         """Stop the capture of a resource that is gone."""
-        self._known.discard(uid)
+        self._noticed.discard(uid)
         self._ended.pop(uid, None)
         self._unwritten.pop(uid, None)
         self._latest.pop(uid, None)
@@ -141,7 +140,7 @@ class Supervisor:
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
-        self.unnoticed = await _unnoticed(self.shared.tools, namespaces, self._known)
+        self.unnoticed = await self._noticed.look(namespaces)
 
     async def write_again(self) -> None:
         """Write the last statuses that could not be written, and those that the API server does not show."""
@@ -270,18 +269,6 @@ async def _read(kubernetes: Kubernetes, namespace: str, name: str) -> Body | Non
     except SourceError as e:
         log.warning("%s/%s cannot be read: %s", namespace, name, e.message)
         return None
-
-
-async def _unnoticed(tools: Tools, namespaces: tuple[str, ...], known: Container[str]) -> tuple[str, ...]:
-    """Return the Investigations, as NAMESPACE/NAME, that are not `known` though they are old enough. Raises SourceError."""
-    before = tools.now() - timedelta(seconds=UNNOTICED_SECONDS)
-    found = []
-    for path in paths.investigations(namespaces):
-        async for item in tools.kubernetes.list(path, metadata_only=True):
-            metadata = item["metadata"]
-            if metadata["uid"] not in known and datetime.fromisoformat(metadata["creationTimestamp"]) < before:
-                found.append(f"{metadata['namespace']}/{metadata['name']}")
-    return tuple(found)
 
 
 def _faults_of(error: ValidationError) -> str:
