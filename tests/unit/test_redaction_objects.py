@@ -269,6 +269,10 @@ def test_a_deeply_nested_annotation_is_no_end() -> None:
         "update t set password = $1 param $1 = 'x', ",
         "cookies: {a: ",
         'password is "a" -> "b" ',
+        "set key=? ",
+        "insert into t (password) values (",
+        '"secrets": {',
+        '"secrets": {"a": "bbbbbbbbbbbbbbbbbbbbbb1" ',
     ],
 )
 def test_hostile_text_is_read_once(hostile: str) -> None:

@@ -22,9 +22,13 @@ NAMED_OBJECT = r"""(?i)\\*["'](?:secrets|credentials|creds|passwords|tokens|api_
 def find_named_objects(line: bytes) -> Iterator[Span]:
     """Yield the long values of an object `secrets`, `tokens` or similar, whatever their names are."""
     member = compiled(r"""(?::|=>)\s*\\*["'](?P<secret>[^"'\\]+)\\*["']""")
+    searched = 0
     for opened in compiled(NAMED_OBJECT).finditer(line):
+        if opened.end() < searched:
+            continue  # within the last one: its values were found
         closed = line.find(b"}", opened.end())
-        for pair in member.finditer(line, opened.end(), closed if closed >= 0 else len(line)):
+        searched = closed if closed >= 0 else len(line)
+        for pair in member.finditer(line, opened.end(), searched):
             if _is_long(pair.group(b"secret")):
                 yield span(pair, "secret")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.contexts import JUDGED, ContextRule, Span
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.patterns import Match, compiled, span
 from aletheia_operator.redact.values import is_secret
 
 RULES: tuple[ContextRule, ...] = (
@@ -35,7 +35,7 @@ RULES: tuple[ContextRule, ...] = (
 _NAMES = r"(?:pass|pwd|secret|token|key|cred|auth|otp|pin|cvv|cvc|salt)"
 INSERT = (
     rf"(?i)\b(?:insert|replace|merge)\b[^()]{{0,200}}\((?P<columns>[^()]*{_NAMES}[^()]*)\)[^()]{{0,80}}\bvalues\s*\("
-    rf"|\b(?:update|where|set)\b.*?\b\w*{_NAMES}\w*[\"`\]]?\s*=\s*(?:\?|\$\d|%s)(?:.*?\bparam)?"
+    rf"|\b(?:update|where|set)\b.*?\b\w*{_NAMES}\w*[\"`\]]?\s*=\s*(?:\?|\$\d|%s)"
 )
 _ITEM = r"""(?P<open>[a-zA-Z]?)'(?P<text>(?:[^'\\]|\\.|'')*)'|\\*"(?P<quoted>[^"\\]*)\\*"|(?P<mark>[(),\[\]])"""
 _PLACEHOLDER = r"""(?i)(?P<column>\w+)["`\]]?\s*(?:=|<>|like)\s*(?:\?|\$\d+|%s)"""
@@ -47,7 +47,7 @@ MAX_STATEMENT = 64 * 1024  # bytes of a statement and its parameters that are se
 
 def find_columns(line: bytes) -> Iterator[Span]:
     """Yield the values of columns with a secret's name, in the statement or in the list of its parameters."""
-    matches = list(compiled(INSERT).finditer(line))
+    matches = list(_statements(line))
     bounds = [*(match.start() for match in matches), len(line)]
     for match, following in zip(matches, bounds[1:], strict=True):
         stop = min(following, match.start() + MAX_STATEMENT)
@@ -65,6 +65,23 @@ def find_columns(line: bytes) -> Iterator[Span]:
                 yield span(parameter, "text")
         if (parameters := compiled(_PARAMETERS).search(line, match.start() + 1, stop)) is not None:
             yield from _values(line, parameters.end() - 1, stop, kinds)
+
+
+def _statements(line: bytes) -> Iterator[Match]:
+    """Yield the beginning of each statement. One with placeholders extends to the word `param`, if there is one.
+
+    That word is not part of the pattern: each match would be searched to the end of the line.
+    """
+    statement, parameters = compiled(INSERT), compiled(r"(?i)\bparam")
+    found, named = statement.search(line), parameters.search(line)
+    while found is not None:
+        yield found
+        at = found.end()
+        if found.group(b"columns") is None:
+            if named is not None and named.start() < at:
+                named = parameters.search(line, at)
+            at = named.end() if named is not None else at
+        found = statement.search(line, at)
 
 
 def _is_value(kind: Kind | None, value: bytes) -> bool:
