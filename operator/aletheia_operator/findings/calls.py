@@ -104,11 +104,12 @@ def named_in_part(text: str, services: Iterable[str]) -> str:
 
 
 def named_in_errors(case: Case, callees: Callees) -> Mapping[Subject, set[Subject]]:
-    """Return the workloads and Services that the errors of each workload name, and those that do not answer it."""
+    """Return the workloads and Services that the errors and warnings of each workload name, and those that do not answer it."""
     found: dict[Subject, set[Subject]] = defaultdict(set)
     services = set(callees.services)
     for template in case.evidence.logs.templates.by_shape.values():
-        names = services.intersection(_WORDS.findall(template.example.lower())) if template.level in SERIOUS else set()
+        words = template.example.lower() if template.level in SERIOUS or template.level == "WARN" else ""
+        names = services.intersection(_WORDS.findall(words))
         for place in template.places.values():
             caller = case.workload_of_pod(place.pod)
             for name in names.union(map(callees.service, place.peers)):

@@ -56,6 +56,7 @@ CATEGORIES = {
     r"|driver (?:version is insufficient|on your system is too old)|(?:cannot|can't|not possible to) downgrade"
     r"|created (?:by|with) (?:a )?(?:newer|later|older) version|requires (?:at least )?version|schema version (?:\S+ )?wanted",
     "quorum": r"no (?:elected )?(?:leader|primary|master|quorum)\b"
+    r"|(?:leader|primary|master) (?:is |was |has )?not (?:yet )?(?:been )?(?:discovered|elected|found|known)"
     r"|(?:lost|without|waiting for) (?:a |the )?(?:leader|quorum|majority)"
     r"|LEADER_NOT_AVAILABLE|Leader ?NotAvailable|NotLeader|NotMaster|not (?:the )?(?:leader|primary|master)\b"
     r"|ReplicaSetNoPrimary"

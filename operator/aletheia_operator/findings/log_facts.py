@@ -7,7 +7,14 @@ from datetime import datetime
 
 from aletheia_operator.findings.error_categories import CALLS, category_of
 from aletheia_operator.findings.finding import Link
-from aletheia_operator.findings.reason_lines import gives_reason, heads_trace, is_bare_errno, is_exception, is_exit_notice
+from aletheia_operator.findings.reason_lines import (
+    gives_reason,
+    heads_trace,
+    is_bare_errno,
+    is_exception,
+    is_exit_notice,
+    is_vague,
+)
 from aletheia_operator.findings.templates import Templates
 
 MAX_RUNS = 2_000
@@ -75,6 +82,8 @@ class RunFacts:
             line = self._error_before(line) or line
         elif category_of(line.text) == "timeout":
             line = self._reason_before(line) or line
+        elif line.level == "ERROR" and is_vague(line.text):
+            line = self._reason_after(line) or line
         if (
             line is None
             or self.cause is None
@@ -95,6 +104,12 @@ class RunFacts:
         """Return the first error with another reason in NEAR_SECONDS before a timeout; None without one."""
         near = (line for line in self.errors if line.link.entry < timeout.link.entry and _in_burst(line, timeout, NEAR_SECONDS))
         return next((line for line in near if gives_reason(line.text) and category_of(line.text) not in CALLS), None)
+
+    def _reason_after(self, error: Line) -> Line | None:
+        """Return the last line without a level that has a category, if it follows an error without a reason; else None."""
+        found = self.categorised
+        near = found is not None and 0 < found.link.entry - error.link.entry <= LAST_LINES
+        return found if found is not None and near and category_of(found.text) not in CALLS else None
 
     def _with_object(self, line: Line | None) -> Line | None:
         """Return a line with one after it that says more: the next line, if it is announced, or a line of details."""

@@ -18,6 +18,14 @@ MAX_SERIES_BYTES = 1024 * 1024  # decoding holds the interpreter's lock
 MAX_SAMPLES = 600  # of a series that are read, evenly spaced
 LEAST_SAMPLES = 8
 DEVIATIONS = 4.0
+_LIKE = {
+    "cpu_throttling": ("container_cpu_cfs_throttled_periods_total", "/", "container_cpu_cfs_periods_total"),
+    "memory_limit": ("container_memory_working_set_bytes", "/", "limit"),
+    "pvc_usage": ("kubelet_volume_stats_used_bytes", "/", "kubelet_volume_stats_capacity_bytes"),
+    "latency_p95": ("histogram_quantile(0.95", "_seconds_bucket"),
+    "latency_p99": ("histogram_quantile(0.99", "_seconds_bucket"),
+}
+"""Words of queries that answer what a template answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ class MetricReader(ArtifactReader[MetricFacts]):
         self._skipped = False
 
     def begin(self, metadata: Mapping[str, Any]) -> None:
-        self._template, self._query = str(metadata.get("template") or ""), str(metadata.get("query") or "")
+        self._query = str(metadata.get("query") or "")
+        self._template = str(metadata.get("template") or "") or template_of(self._query)
         self._skipped = "baseline_offset" in metadata or "step_seconds" not in metadata  # baselines and exemplars
 
     def read(self, entries: Encoded) -> None:
@@ -110,6 +119,13 @@ class MetricReader(ArtifactReader[MetricFacts]):
             step=step_of(samples),
             link=link,
         )
+
+
+def template_of(query: str) -> str:
+    """Return the template that a query of the user's own is like; '' if it is like none, or if it answers in percent."""
+    if "100" in query:
+        return ""
+    return next((template for template, words in _LIKE.items() if all(word in query for word in words)), "")
 
 
 def finite(values: Sequence[Any]) -> list[tuple[float, float]]:

@@ -39,6 +39,7 @@ _REASONS = (
     r"|incompatible|violat\w+|conflicts?|exceed\w*|unreachable|unavailable|unresolved|undefined|insufficient|exhausted|overflow)\b"
     r"|\bcould not\b|\bnot (?:found|set|defined|supported|valid|available|allowed|permitted|readable|writable|exist|configured"
     r"|specified|accessible|enough|recogni[sz]ed)\b|\bno (?:such|space|valid|suitable|longer|match(?:es)?)\b"
+    r"|\bno (?:configuration|config|settings?|credentials?|driver|provider|handler|implementation|bean)\b"
     r"|\bmust (?:be|have|not|match)\b"
     r"|\btoo (?:low|large|small|big|many|few|long|short|old|new|high|deep)\b|\bdoes ?n[o']t\b|\bis not a\b"
     r"|\berr_[a-z]{3}|\bexpected\b.{1,60}\b(?:found|got|but|received)\b"
@@ -222,6 +223,20 @@ def gives_reason(text: str) -> bool:
     """Return whether a line gives a reason: it names something that is wrong, and is no notice of an exit."""
     _, reasons = _patterns()
     return reasons.search(text[:MAX_TEXT]) is not None and not is_exit_notice(text)
+
+
+@lru_cache(maxsize=1)
+def _empty_word() -> Any:
+    return compiled(r"\b(?:error|errors|failed|fails|failure|fatal|aborted)\b", case_sensitive=False)
+
+
+def is_vague(text: str) -> bool:
+    """Return whether a line only says that something failed, without a reason."""
+    text = text[:MAX_TEXT]
+    if category_of(text) or is_exception(text) or ": " in text.strip():
+        return False
+    _, reasons = _patterns()
+    return reasons.search(_empty_word().sub("", text)) is None
 
 
 def heads_trace(text: str) -> bool:

@@ -8,9 +8,11 @@ from typing import Any
 from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.changes import add_changes
+from aletheia_operator.findings.error_categories import category_of
 from aletheia_operator.findings.evidence import Evidence
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
 from aletheia_operator.findings.ranking import ranked
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason
 from aletheia_operator.findings.rules import LATER_RULES, RULES, Rule
 from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_HEADLINE = 160
 MAX_LAST = 70  # length of the brackets at the end of a message, which are not cut
+MAX_TITLE = 70  # length of a message's beginning that is not cut
 MAX_FINDINGS = 200
 MAX_CHANGES = 50
 SHOWN = 5
@@ -96,7 +99,24 @@ def shortened(message: str) -> str:
     words, bracket, last = message.rpartition(" (")
     if not bracket or len(last) > MAX_LAST or len(message) <= MAX_HEADLINE:
         return one_line(message, MAX_HEADLINE)
-    return f"{one_line(words, MAX_HEADLINE - len(last) - 2)} ({last}"
+    return f"{_shortened_words(words, MAX_HEADLINE - len(last) - 2)} ({last}"
+
+
+def _shortened_words(words: str, most: int) -> str:
+    """Return a message without its brackets in at most `most` characters.
+
+    It is cut at its end, unless the reason is there: then what it quotes is cut at its beginning.
+    """
+    cut = one_line(words, most)
+    if category_of(cut) == category_of(words) and gives_reason(cut):
+        return cut
+    for number in (2, 1):
+        *title, quote = words.split(": ", number)
+        head = ": ".join(title)
+        if len(title) == number and len(head) <= MAX_TITLE:
+            last = excerpt(quote, most - len(head) - 2)
+            return f"{head}: {last}" if last.startswith("…") and (category_of(last) or gives_reason(last)) else cut
+    return cut
 
 
 def looked_at_of(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from aletheia_operator.findings.error_categories import CALLS, category_of, peer
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.reason_lines import excerpt
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
@@ -165,7 +165,8 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
 
 def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]:
     """Return rule, message and remedy."""
-    quote = f": {words}" if words else ""
+    was_killed = reason == "OOMKilled" or code in (137, 139, 143)
+    quote = f": {words}" if words and (not was_killed or _names_problem(end)) else ""
     if reason == "OOMKilled":
         limit = f"its memory limit of {end.limit}" if end.limit else "what its node or pod has"
         return "OOMKilled", f"out of memory: killed at {limit}{quote}", "raise the memory limit, or find what grows"
@@ -187,6 +188,12 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
             "run it as a Job, or keep it running",
         )
     return "CrashLoop", words or _silence(end), ""
+
+
+def _names_problem(end: _End) -> bool:
+    """Return whether the last words name a problem. Others say only what the container did when it was killed."""
+    line = end.run.explaining_line() if end.run is not None and not _message_of(end) else None
+    return line is None or line.level not in ("INFO", "DEBUG", "TRACE", "") or gives_reason(line.text)
 
 
 def _silence(end: _End) -> str:

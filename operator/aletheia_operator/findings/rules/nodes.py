@@ -1,13 +1,16 @@
 """Rules for nodes with problems, and for the pods that they lost: conditions, memory, evictions, preemption."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier, seconds_between
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.findings.quantities import amount_of
 from aletheia_operator.text.display import one_line
 
-MAX_QUOTED = 130
+MAX_QUOTED = 180
 BOOT_SECONDS = 900.0  # seconds after its creation in which a node may be not ready
 _PRESSURES = {
     "MemoryPressure": "is short of memory", "DiskPressure": "is short of disk", "PIDPressure": "is short of process ids",
@@ -28,6 +31,9 @@ _DISRUPTIONS = {
 }
 
 
+_USED = re.compile(r"was using (\d\S{0,20}?), request is")
+MUCH_BYTES = 256.0 * 1024**2
+"""Use of memory or disk from which on an evicted pod may be the reason for its node's shortage."""
 _OTHER_ENDS = ("", "Evicted", "DeadlineExceeded", "Preempting")
 """Reasons of failed pods that were not refused by their node."""
 
@@ -108,7 +114,23 @@ def evictions(case: Case) -> Iterator[Finding]:
             rule = "Evicted" if event.reason == "Evicted" else "Preempted"
             words = one_line(event.message, MAX_QUOTED)
             add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
-    yield from _merged(reports)
+    merged = _merged(reports)
+    _blame_largest(case, merged, reports)
+    yield from merged
+
+
+def _blame_largest(case: Case, merged: Sequence[Finding], reports: "Reports") -> None:
+    """Set the depth of the evicted workload that used most: it explains the shortage of its node, and the other evictions."""
+    used: dict[Subject, float] = defaultdict(float)
+    for (subject, rule, _), (what, _, _, _) in reports.items():
+        if rule == "Evicted":
+            used[subject] = max([used[subject], *(amount_of(amount) for amount in _USED.findall(what))])
+    evicted = [finding for finding in merged if finding.rule == "Evicted"]
+    for finding in evicted:
+        finding.nodes = frozenset(case.evidence.objects.nodes[pod] for pod in finding.pods & case.evidence.objects.nodes.keys())
+    largest = max(evicted, key=lambda finding: used[finding.subject], default=None)
+    if largest is not None and used[largest.subject] >= MUCH_BYTES:
+        largest.depth = 0
 
 
 Reports = Mapping[tuple[Subject, str, str], tuple[str, str | None, list[Link], set[str]]]

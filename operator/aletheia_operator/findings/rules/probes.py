@@ -17,6 +17,7 @@ START_SECONDS = 120.0  # after its start, in which a container may fail its prob
 FLAPPING = 5  # least number of failures of a pod that is ready now
 MAX_QUOTED = 120
 MAX_LOGGED = 110
+MAX_VAGUE = 60
 _ANSWERED = re.compile(r"^(?:HTTP|gRPC:) |deadline exceeded|timeout|timed out")
 """Answers of programs that run: their logs may say why."""
 _NAMES = {"Liveness": "livenessProbe", "Readiness": "readinessProbe", "Startup": "startupProbe"}
@@ -47,7 +48,9 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     first = earlier(*(event.first for event in events))
     count = sum(event.count for event in events)
     words = one_line(answer_of(latest.message), MAX_QUOTED)
-    logged, log_link = _logged(case, pods, container, first) if _ANSWERED.search(words) else ("", ())
+    vague = not _ANSWERED.search(words) and not gives_reason(words)
+    logged, log_link = _logged(case, pods, container, first) if vague or _ANSWERED.search(words) else ("", ())
+    words = one_line(words, MAX_VAGUE) if vague and logged else words
     what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
     where = _endpoint(case, pods, container, kind)
     return Finding(
@@ -75,7 +78,7 @@ def _logged(case: Case, pods: set[str], container: str, first: str | None) -> tu
     places = [
         (template.level in SERIOUS, place.count, template.example, place.link)
         for template in case.evidence.logs.templates.by_shape.values()
-        if template.level in SERIOUS or (template.level == "WARN" and gives_reason(template.example))
+        if template.level in SERIOUS or (template.level == "WARN" and (template.category or gives_reason(template.example)))
         for place in template.places.values()
         if place.pod in pods and place.container in (container, "") and (not first or place.last[:19] >= first[:19])
     ]

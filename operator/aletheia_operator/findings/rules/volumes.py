@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from aletheia_operator.findings.case import Case, clock, earlier
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.text.display import one_line
+from aletheia_operator.findings.reason_lines import excerpt
 
 MAX_QUOTED = 120
 MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")
@@ -29,7 +29,7 @@ def claims(case: Case) -> Iterator[Finding]:
             what = "has lost its volume"
         elif phase == "Pending" and (explanation is not None or not _waits_for_pod(case, subject)):
             why = (
-                one_line(explanation.message, MAX_QUOTED)
+                excerpt(explanation.message, MAX_QUOTED)
                 if explanation
                 else f"storage class {storage_class or '(none)'} made no volume"
             )
@@ -75,7 +75,7 @@ def mounts(case: Case) -> Iterator[Finding]:
             severity="info" if over and case.evidence.objects.pods else "critical",
             confidence="certain",
             subject=subject,
-            message=f"{subject.name}: a volume cannot be mounted: {one_line(words, MAX_QUOTED)} (since {clock(first)})",
+            message=f"{subject.name}: a volume cannot be mounted: {excerpt(words, MAX_QUOTED)} (since {clock(first)})",
             depth=10,
             first_seen=first,
             links=(latest.link, *(event.link for event in events[:3] if event is not latest)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aletheia_operator.findings.calls import Callees, named_in_errors
 from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason
+from aletheia_operator.findings.reason_lines import excerpt, gives_reason, names_client
 from aletheia_operator.findings.templates import Place, Template
 from aletheia_operator.text.batches import SERIOUS
 
@@ -31,7 +31,7 @@ def warnings_of_callees(case: Case, found: Sequence[Finding]) -> Iterator[Findin
         for callee in sorted({name for caller in callers for name in named.get(caller, ())} - callers, key=str):
             warnings = warned.get(callee, [])
             if finding.rule in _REFUSALS:
-                warnings = [pair for pair in warnings if pair[0].category == finding.details.get("category")]
+                warnings = [pair for pair in warnings if _refuses(pair[0], str(finding.details.get("category")))]
             if warnings and callee not in reported:
                 reported.add(callee)
                 finding.callees |= {callee.name}
@@ -49,6 +49,14 @@ def _warnings(case: Case, found: Sequence[Finding]) -> Mapping[Subject, list[War
             if serious and subject not in failed and any(letter.isalpha() for letter in template.shape):
                 lines[subject].append((template, place))
     return lines
+
+
+def _refuses(template: Template, category: str) -> bool:
+    """Return whether a warning may explain a caller's error of this category.
+
+    A server only repeats that its client did not accept a certificate: the client's own error says why.
+    """
+    return template.category == category and not (category == "certificate" and names_client(template.line))
 
 
 def _finding(subject: Subject, warnings: list[Warned], caller: str, finding: Finding) -> Finding:

@@ -1,0 +1,225 @@
+"""The first finding names the cause: not its consequence, not words beside it, not only the beginning of a long message."""
+
+from typing import Any
+
+import pytest
+
+from aletheia_operator.findings.metrics import template_of
+from aletheia_operator.findings.reason_lines import is_vague
+from aletheia_operator.findings.verdict import MAX_HEADLINE, shortened
+from tests.unit.evidence import START, Incident, at, ended, event, found, item, pod, rules_of, running, waiting
+
+HANDSHAKE = "http: TLS handshake error from 10.202.1.31:48212: remote error: tls: bad certificate"
+EXPIRED = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
+
+
+def evicted(name: str, used: str, workload: str, minute: float = 40) -> tuple[str, Any]:
+    """Return a workload and its pod, evicted because the node was short of disk."""
+    message = (
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 8123Mi. "
+        f"Container app was using {used}, request is 0, has larger consumption of ephemeral-storage. "
+    )
+    status = {"phase": "Failed", "reason": "Evicted", "message": message, "startTime": at(minute)}
+    return workload, pod(name, running(ready=False), of=f"{workload}-1", status=status)
+
+
+def service(name: str) -> tuple[Any, Any]:
+    """Return a Service with a ready endpoint, and its slice."""
+    endpoints = {"metadata": {"name": f"{name}-x", "labels": {"kubernetes.io/service-name": name}}, "kind": "EndpointSlice"}
+    return item("Service", name, {"selector": {"app": name}, "ports": [{"port": 80}]}), endpoints | {
+        "endpoints": [{"conditions": {"ready": True}}]
+    }
+
+
+def test_the_evicted_pod_that_used_most_explains_the_shortage_and_the_other_evictions() -> None:
+    """The node only reacted, and is well again."""
+    threshold = event("EvictionThresholdMet", "Attempting to reclaim ephemeral-storage", "n1", "Node", minute=39, count=3)
+    incident = Incident().add_event(threshold)
+    for workload, gone in (evicted("calm-1-a", "5Gi", "calm", 40), evicted("thumbs-1-a", "41Gi", "thumbs", 41)):
+        incident.add(gone, of=("Deployment", workload))
+    first, *others = incident.judged().findings
+    assert (first.rule, first.subject.name, first.because) == ("Evicted", "thumbs", None)
+    assert [(other.subject.name, other.because) for other in others if other.rule == "Evicted"] == [("calm", first)]
+
+
+def test_a_node_that_is_still_short_of_disk_is_named_first() -> None:
+    """Nothing shows that the evicted pod used the disk."""
+    pressure = {"type": "DiskPressure", "status": "True", "lastTransitionTime": at(30)}
+    workload, gone = evicted("calm-1-a", "20Mi", "calm")
+    incident = Incident().add(gone, of=("Deployment", workload)).add(item("Node", "n1", status={"conditions": [pressure]}))
+    assert rules_of(incident)[:2] == ["DiskPressure", "Evicted"]
+
+
+def test_a_server_that_repeats_what_its_client_did_not_accept_is_no_cause() -> None:
+    """The client says why it does not accept the certificate."""
+    incident = Incident()
+    for name in ("tax", "checkout"):
+        incident.add(pod(f"{name}-1-a", running(), of=f"{name}-1", labels={"app": name}), of=("Deployment", name))
+    incident.add(*service("tax"), of=("Deployment", "tax"))
+    minutes = range(30, 60)
+    incident.log("tax-1-a", *(f"{minute} WARN {HANDSHAKE}" for minute in minutes))
+    incident.log("checkout-1-a", *(f'{minute} ERROR Get "https://tax.shop.svc:443/v1": {EXPIRED}' for minute in minutes))
+    first = incident.judged().findings[0]
+    assert (first.rule, first.subject.name) == ("CertificateInvalid", "checkout")
+
+
+def test_a_probe_that_a_called_program_fails_is_explained_by_it() -> None:
+    """A warning names the Service: its workload has a full disk."""
+    incident = Incident()
+    incident.add(pod("store-1-a", running(ready=False), of="store-1", labels={"app": "store"}), of=("Deployment", "store"))
+    incident.add(pod("redis-1-a", running(), of="redis-1", labels={"app": "redis"}), of=("Deployment", "redis"))
+    incident.add(*service("redis"), of=("Deployment", "redis"))
+    failed = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    incident.add_event(event("Unhealthy", failed, "store-1-a", container="app", count=90, minute=29, until=59))
+    incident.log("store-1-a", *(f"{minute} WARN Redis health check failed" for minute in range(29, 60)))
+    incident.log(
+        "redis-1-a", *(f"{minute} # Write error saving DB on disk: No space left on device" for minute in range(29, 60))
+    )
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, first.subject.name) == ("DiskFull", "redis")
+    assert (second.rule, second.because) == ("ReadinessProbe", first)
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("Cluster is not yet ready", "Cluster is not yet ready, it logs: leader not found"),
+        ("", "it says nothing, it logs: leader not found"),
+        ("pg_isready: could not connect: no such file", "pg_isready: could not connect: no such file"),
+    ],
+)
+def test_a_probe_without_a_reason_is_shown_with_what_the_program_logs(answer: str, shown: str) -> None:
+    """An answer that has a reason stands alone."""
+    incident = Incident().add(pod("web-1-a", running(ready=False)))
+    incident.add_event(event("Unhealthy", f"Readiness probe failed: {answer}", container="app", count=90, minute=29, until=59))
+    incident.log("web-1-a", *(f"{minute} WARN leader not found" for minute in range(29, 60)))
+    assert found(incident, "ReadinessProbe").message.startswith(f"web: its readiness probe fails: {shown} (90x")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "line", "quoted"),
+    [
+        (137, "OOMKilled", "INFO worker 0 started", ""),
+        (137, "OOMKilled", "worker 0 started", ""),
+        (137, "OOMKilled", "ERROR cannot allocate the cache", ": cannot allocate the cache"),
+        (139, "Error", "INFO loading the model", ""),
+        (139, "Error", "fatal error: unexpected signal", ": fatal error: unexpected signal"),
+        (0, "Completed", "imported 20 rows, done", ": imported 20 rows, done"),
+    ],
+)
+def test_what_a_killed_container_did_last_is_no_reason(code: int, reason: str, line: str, quoted: str) -> None:
+    """A line is quoted if it names a problem."""
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(code, reason))
+    message = Incident().add(pod("web-1-a", status)).log("web-1-a", f"27 {line}", run=3).judged().findings[0].message
+    said = message.partition(" (exit")[0]
+    assert said.endswith(quoted) if quoted else line.split()[-1] not in said
+
+
+def test_the_reason_after_an_error_without_one_is_quoted() -> None:
+    """Some programs log that a step failed, and the reason in a summary at their end."""
+    lines = (
+        "ERROR creating the model orders [ERROR in 0.41s]",
+        "Completed with 1 error:",
+        "  Database Error in model orders",
+        '  relation "raw.orders_v2" does not exist',
+        "Done. ERROR=1 SKIP=41",
+    )
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *(f"27 {line}" for line in lines), run=3)
+    assert 'relation "raw.orders_v2" does not exist' in found(incident, "CrashLoop").message
+
+
+@pytest.mark.parametrize(
+    ("text", "vague"),
+    [
+        ("creating model orders [ERROR in 0.41s]", True),
+        ("task 7 failed", True),
+        ("cannot create model orders", False),
+        ("task 7 failed: no stock", False),
+        ("job failed, connection refused", False),
+    ],
+)
+def test_is_vague(text: str, vague: bool) -> None:
+    """A line that says only that something failed."""
+    assert is_vague(text) is vague
+
+
+@pytest.mark.parametrize(
+    ("query", "template"),
+    [
+        ("rate(container_cpu_cfs_throttled_periods_total[5m]) / rate(container_cpu_cfs_periods_total[5m])", "cpu_throttling"),
+        ("100 * rate(container_cpu_cfs_throttled_periods_total[5m]) / rate(container_cpu_cfs_periods_total[5m])", ""),
+        ("kubelet_volume_stats_used_bytes / kubelet_volume_stats_capacity_bytes", "pvc_usage"),
+        ("histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))", "latency_p95"),
+        ("rate(http_requests_total[5m])", ""),
+    ],
+)
+def test_template_of(query: str, template: str) -> None:
+    """A query of the user's own is judged as the template that it is like."""
+    assert template_of(query) == template
+
+
+def test_throttled_processors_explain_a_latency() -> None:
+    """By a query that is no template."""
+    first = int(START.timestamp())
+    query = "rate(container_cpu_cfs_throttled_periods_total[5m]) / rate(container_cpu_cfs_periods_total[5m])"
+    throttled = [[first + 60 * number, "0.02" if number < 25 else "0.81"] for number in range(60)]
+    latency = [[first + 60 * number, "0.2" if number < 25 else "2.4"] for number in range(60)]
+    incident = Incident().add(pod("web-1-a", running()))
+    for number, (template, of, labels, values) in enumerate(
+        (
+            ("", query, {"pod": "web-1-a"}, throttled),
+            ("latency_p95", "", {"service": "web"}, latency),
+        )
+    ):
+        metadata = {"template": template, "query": of, "step_seconds": 60}
+        entries = [{"metric": labels, "values": values}]
+        incident.more.append(("prometheus", "metrics", f"data/metrics/prometheus_{number}.json", metadata, entries))
+    assert rules_of(incident) == ["CpuThrottled", "LatencyRose"]
+
+
+def test_the_reason_of_a_claim_is_not_cut_off() -> None:
+    """It stands last in a chain of errors."""
+    message = (
+        'failed to provision volume with StorageClass "gp3": rpc error: code = Internal desc = Could not create volume '
+        '"pvc-8a1f": could not create volume in EC2: operation error EC2: CreateVolume, https response error StatusCode: 400, '
+        "RequestID: 3d2f, "
+        "api error VolumeLimitExceeded: You have exceeded your maximum gp3 storage limit of 50 TiB in this region."
+    )
+    claim = item("PersistentVolumeClaim", "data", {"storageClassName": "gp3"}, {"phase": "Pending"})
+    incident = Incident().add(pod("web-1-a", running()), claim)
+    incident.add_event(event("ProvisioningFailed", message, "data", "PersistentVolumeClaim", count=9, minute=28, until=58))
+    verdict = incident.judged()
+    assert "VolumeLimitExceeded" in verdict.findings[0].message
+    assert "VolumeLimitExceeded" in verdict.headline
+
+
+@pytest.mark.parametrize(
+    ("words", "start", "end"),
+    [
+        (
+            "tickets: merge of application.conf @ jar:file:/app/tickets-all-dependencies-4.2.0-SNAPSHOT.jar!/application.conf: 1: "
+            "system properties: No configuration setting found for key 'ktor.deployment.port'",
+            "tickets: …",
+            "'ktor.deployment.port'",
+        ),
+        (
+            "web: Failed to configure a DataSource: 'url' attribute is not specified and no embedded datasource could be "
+            "configured. Action: see the documentation: http://example.com/a/b",
+            "web: Failed to configure a DataSource: 'url'",
+            "…",
+        ),
+        (
+            "web: cannot be configured: container has runAsNonRoot and image will run as root "
+            "[pod: web-f9c8d9999-rtfxh_shop: container: app: 12345678-1234-1234-1234-123456789012]",
+            "web: cannot be configured: container has",
+            "…",
+        ),
+    ],
+)
+def test_a_headline_shows_the_reason(words: str, start: str, end: str) -> None:
+    """If it is at the end of a long message, the beginning is cut."""
+    headline = shortened(f"{words} (exit 1, 6 restarts since 14:28)")
+    assert len(headline) <= MAX_HEADLINE
+    assert headline.startswith(start)
+    assert headline.endswith(f"{end} (exit 1, 6 restarts since 14:28)")
