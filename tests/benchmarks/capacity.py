@@ -22,7 +22,7 @@ import orjson
 from aletheia_operator.clients.kubernetes import connect
 from aletheia_operator.settings import Limits
 from tests.benchmarks.capacity_model import Costs, cost_table, simulate, table
-from tests.benchmarks.storm import SPEC, TICKS_PER_SECOND, Storm, Watch, cpu_seconds, memory_mb, prepared
+from tests.benchmarks.storm import SPEC, TICKS_PER_SECOND, Storm, Watch, cluster_seconds, cpu_seconds, memory_mb, prepared
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT, say
 from tests.support.operator import Kubectl, Operator, free_port, session_of
@@ -33,7 +33,6 @@ RECORDED = ROOT / "tests" / "data" / "capacity.json"
 LINES, PODS, SERVICES = 120_000, 12, 40
 ROUNDS = 5
 MOST_DEVIATION = 0.4
-CLUSTER_PROCESSES = ("kube-apiserver", "etcd", "kubelet", "containerd", "kube-controller")
 
 
 def load(path: Path) -> Costs:
@@ -107,7 +106,7 @@ class Usage:
     @classmethod
     def now(cls, pid: int) -> "Usage":
         idle, waiting = map(int, Path("/proc/stat").read_text().split()[4:6])
-        return cls(cpu_seconds(pid), _cluster_seconds(), (idle + waiting) / TICKS_PER_SECOND)
+        return cls(cpu_seconds(pid), cluster_seconds(), (idle + waiting) / TICKS_PER_SECOND)
 
     def __sub__(self, other: "Usage") -> "Usage":
         return Usage(self.operator - other.operator, self.cluster - other.cluster, self.idle - other.idle)
@@ -122,18 +121,6 @@ class Measured:
     beside_seconds: float
     cores: float
     """Cores that other programs of this machine left to the storm."""
-
-
-def _cluster_seconds() -> float:
-    total = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            head, _, rest = path.read_text().rpartition(")")
-        except OSError:
-            continue
-        if head.partition("(")[2].startswith(CLUSTER_PROCESSES):
-            total += sum(map(int, rest.split()[11:13]))
-    return total / TICKS_PER_SECOND
 
 
 def prepare_costs(kubectl: Kubectl) -> None:
