@@ -16,6 +16,7 @@ import kopf
 import pytest
 
 from aletheia_operator.clients.errors import Unavailable
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.handlers import loops
 from aletheia_operator.handlers import operator as module
 from aletheia_operator.handlers.kopf_settings import NoMemories, configure
@@ -202,6 +203,7 @@ class Recorder:
         self.calls: list[tuple[str, Any]] = []
         self.raises = raises
         self.unnoticed: tuple[str, ...] = ()
+        self.over_caps = False
         self.called = asyncio.Event()
 
     def _note(self, name: str, *arguments: Any) -> None:
@@ -221,6 +223,10 @@ class Recorder:
 
     async def sweep(self) -> None:
         self._note("sweep")
+
+    async def exceeds_caps(self) -> bool:
+        self._note("exceeds_caps")
+        return self.over_caps
 
     async def beat(self) -> None:
         self._note("beat")
@@ -294,7 +300,7 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch)
         beat=[KeyError("x"), KeyError("y")],
         write_again=[Unavailable("down"), KeyError("x")],
     )
-    works = loops.sweep(both, 0, Leadership(None, "")), loops.beat(both), loops.look(both, ("shop",))
+    works = loops.sweep(both, 0, Leadership(None, ""), FairSlots(1, 1)), loops.beat(both), loops.look(both, ("shop",))
     tasks = [asyncio.create_task(work) for work in works]
 
     def enough() -> bool:
@@ -310,6 +316,32 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch)
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert ("look", ("shop",)) in both.calls
+
+
+@pytest.mark.parametrize(
+    ("waits", "over_caps", "calls"),
+    [
+        pytest.param(False, False, ["sweep"] * 10, id="no capture waits"),
+        pytest.param(True, False, 2 * [*4 * ["exceeds_caps"], "sweep"], id="captures wait"),
+        pytest.param(True, True, 5 * ["exceeds_caps", "sweep"], id="captures wait, and evidence must expire"),
+    ],
+)
+async def test_retention_gives_way_to_captures(waits: bool, over_caps: bool, calls: list[str]) -> None:
+    """While captures wait, four of five passes are left out, unless a cap is exceeded: the volume must not fill."""
+    slots = FairSlots(1, 1)
+    release, waiting = await slots.acquire("shop"), asyncio.create_task(slots.acquire("shop")) if waits else None
+    sweeper: Any = Recorder()
+    sweeper.over_caps = over_caps
+    sweeping = asyncio.create_task(loops.sweep(sweeper, 0, Leadership(None, ""), slots))
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while len(sweeper.calls) < len(calls):
+            sweeper.called.clear()
+            await sweeper.called.wait()
+    for task in filter(None, (sweeping, waiting)):
+        task.cancel()
+    release()
+    await asyncio.gather(sweeping, *filter(None, (waiting,)), return_exceptions=True)
+    assert [name for name, _ in sweeper.calls][: len(calls)] == calls
 
 
 @pytest.mark.parametrize(

@@ -306,9 +306,11 @@ def test_the_oldest_go_first_where_a_cap_is_exceeded(tmp_path: Path) -> None:
     rig.hold("second")
     rig.sweep()
     assert rig.there() == {"first", "second", "third", "last"}
+    assert asyncio.run(rig.sweeper.exceeds_caps())
     rig.clock.advance(10)
     rig.sweep()
     assert rig.there() == {"second", "third", "last"}
+    assert not asyncio.run(rig.sweeper.exceeds_caps(fresh=True))
 
 
 def test_what_is_held_counts_for_the_caps(tmp_path: Path) -> None:

@@ -97,9 +97,11 @@ def test_changes_by_others_are_noticed_in_time(tmp_path: Path) -> None:
     remove(layout, second.session_id)
     clock.now += REFRESH_SECONDS - 0.1
     assert known.kept_bytes("shop", (), MUCH) == size + second.size_bytes
+    assert known.sizes(fresh=False) == {"shop": size + second.size_bytes}
     assert known.kept_bytes("shop", (), 3 * size) == size
     third = captured(tmp_path, "third")
     clock.now += REFRESH_SECONDS
+    assert known.sizes(fresh=False) == {"shop": size + third.size_bytes}
     assert known.kept_bytes("shop", (), MUCH) == size + third.size_bytes
 
 

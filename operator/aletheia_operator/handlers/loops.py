@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.handlers.jobs import Jobs
 from aletheia_operator.handlers.leadership import Leadership
 from aletheia_operator.handlers.supervisor import Supervisor
@@ -14,16 +15,23 @@ from aletheia_operator.metrics import SWEEPS
 
 LOOK_INTERVAL_SECONDS = 30
 LEASES_INTERVAL_SECONDS = 300
+MAX_POSTPONED_SWEEPS = 4
+"""Passes of retention in a row left out while captures wait: with thousands of sessions, a pass takes time from them."""
 
 log = logging.getLogger(__name__)
 
 
-async def sweep(sweeper: Sweeper, interval_seconds: float, leadership: Leadership) -> None:
-    """Apply retention."""
+async def sweep(sweeper: Sweeper, interval_seconds: float, leadership: Leadership, slots: FairSlots) -> None:
+    """Apply retention. While captures wait for `slots`, it is postponed for a while, unless a cap is exceeded."""
+    postponed = 0
     while True:
         await asyncio.sleep(interval_seconds)
         swept = False
         try:
+            if slots.waiting() and postponed < MAX_POSTPONED_SWEEPS and not await sweeper.exceeds_caps():
+                postponed += 1
+                continue
+            postponed = 0
             with leadership.changing_the_volume():
                 await sweeper.sweep()
             swept = True

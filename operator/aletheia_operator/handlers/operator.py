@@ -154,7 +154,7 @@ class _Handlers:
         works = [
             loops.look(self.supervisor, self.settings.scope.namespaces),
             loops.beat(self.supervisor),
-            loops.sweep(self.sweeper, self.settings.retention.sweep_seconds, self._leadership),
+            loops.sweep(self.sweeper, self.settings.retention.sweep_seconds, self._leadership, self.supervisor.shared.slots),
             datasources.watch(tools),
         ]
         if (runner := self.supervisor.shared.runner) is not None:

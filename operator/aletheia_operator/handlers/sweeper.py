@@ -166,15 +166,20 @@ class Sweeper:
         except Exception:
             log.exception("session %s is not changed in this pass", manifest.session_id)
 
+    async def exceeds_caps(self, *, fresh: bool = False) -> bool:
+        """Return whether evidence exceeds a cap. Raises OSError. `fresh`: see `SessionIndex.sizes`."""
+        sizes = await asyncio.to_thread(self._index.sizes, self.namespaces, fresh=fresh)
+        return bool(sizes) and exceed_caps(sizes, await self._caps())
+
+    async def _caps(self) -> Retention:
+        volume_bytes = await asyncio.to_thread(usable_bytes, self.layout, self.volume.volume_bytes)
+        return caps_of(self.retention, self.volume, volume_bytes)
+
     async def _apply_caps(self, resources: Resources) -> None:
         """Expire sessions so that the caps hold."""
-        sizes = await asyncio.to_thread(self._index.sizes, self.namespaces)
-        if not sizes:
+        if not await self.exceeds_caps(fresh=True):
             return
-        volume_bytes = await asyncio.to_thread(usable_bytes, self.layout, self.volume.volume_bytes)
-        caps = caps_of(self.retention, self.volume, volume_bytes)
-        if not exceed_caps(sizes, caps):
-            return
+        caps = await self._caps()
         fresh = await asyncio.to_thread(
             lambda: [self._session(*found, resources) for found in self._index.manifests(self.namespaces)]
         )

@@ -54,10 +54,14 @@ class SessionIndex:
         wanted = (known for known in found if known.brief and (not namespaces or known.namespace in namespaces))
         return ((Manifest.model_validate_json(known.brief), known.manifest_sha256) for known in wanted)
 
-    def sizes(self, namespaces: Collection[str] = ()) -> Counter[str]:
-        """Return the size of the artifacts of each namespace. Raises OSError. `namespaces`: only these; empty: all."""
+    def sizes(self, namespaces: Collection[str] = (), *, fresh: bool = True) -> Counter[str]:
+        """Return the size of the artifacts of each namespace. Raises OSError. `namespaces`: only these; empty: all.
+
+        `fresh` False: changes by other processes may be noticed later, as in `kept_bytes`.
+        """
         with self._guard:
-            self._refresh()
+            if fresh or self._is_due():
+                self._refresh()
             wanted = {name: size for name, size in self._sizes.items() if size and (not namespaces or name in namespaces)}
         return Counter(wanted)
 
@@ -68,7 +72,7 @@ class SessionIndex:
         sessions); at once if half of the `quota` is used.
         """
         with self._guard:
-            if self._clock() - self._refreshed_at >= self._refresh_after:
+            if self._is_due():
                 self._refresh()
                 return self._kept_bytes(namespace, without)
             if 2 * self._kept_bytes(namespace, without) >= quota:
@@ -83,6 +87,10 @@ class SessionIndex:
     def _kept_bytes(self, namespace: str, without: Collection[str]) -> int:
         excluded = [known for session_id in without if (known := self._cache.get(session_id)) is not None]
         return self._sizes[namespace] - sum(known.size_bytes for known in excluded if known.namespace == namespace)
+
+    def _is_due(self) -> bool:
+        """Return whether it is time to look for changes by other processes."""
+        return self._clock() - self._refreshed_at >= self._refresh_after
 
     def _refresh(self) -> None:
         began = self._clock()
