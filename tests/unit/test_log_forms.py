@@ -15,7 +15,7 @@ from aletheia_operator.logs.run_settings import RunSettings
 DATA = Path(__file__).parents[1] / "data" / "log_forms"
 TABLES = (
     "levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv",
-    "levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_unseen.tsv",
+    "levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_unseen.tsv", "levels_of_well_known.tsv",
 )  # fmt: skip
 MESSAGE = "¶"
 """Marks where the message of a line begins."""

@@ -15,6 +15,7 @@ FAR_NANOSECONDS = 10 * NANOSECONDS  # lines of one trace are closer: a later lin
 _MINUTE_LENGTH = len("2026-11-22T15:21")
 _SECOND_LENGTH = len("2026-11-22T15:21:11")
 _LONGEST = 1024  # characters of a line that are matched
+_LONGEST_MESSAGE = 300
 _CONTINUES = re.compile(
     r"[ \t]++\S|Caused by:(?: |$)|(?:Suppressed|Wrapped by): |#\d{1,6} |\.\.\. \d{1,9} more|--- End of "  # JVM, .NET
     r"|Node\.js v\d|\}$|\[UnhandledPromiseRejection: "
@@ -36,11 +37,13 @@ _CONTINUES = re.compile(
     r"|Backtrace(?: for this error)?:|={4} backtrace |={20,80}$|[^\s()]{1,300}\.nims?\(\d{1,9}\) "  # Fortran, UCX, Nim
     r"|-{8,40}$|\S{1,300}:(?:\d{1,9}|\?) \S{1,300} \[0x"  # D
     r"|ORA-\d{5}: |At (?:line|[A-Z]|/)[^\s:]{0,300}:\d{1,9} char:"  # Oracle, PowerShell
-    r"|Dumping heap to |Heap dump file created|\[[0-9a-f-]{4,36}\] (?:\s{0,4}$|[A-Z][\w:]{1,100} \()"  # JVM, Rails
+    r"|Dumping heap to |Heap dump file created"
+    r"|\[[0-9a-f-]{4,36}\] (?:\s{0,4}$|\s{1,8}\d{1,5}: |[A-Z][\w:]{1,100} \()"  # JVM, Rails
     r"|Backtrace for: #<|\d{1,4}: \(|unhandled condition in "  # SBCL
     r"|CUDA kernel errors might|For debugging consider passing CUDA|Compile with `TORCH_|Exception raised from |frame #\d"
     r"|\S{1,300}:\d{1,9}:\d{1,9}: 0x|\?\?\?:"  # Zig
     r"|(?:(?:main|runtime|net/http)\.|[\w-]{1,60}+\.[\w.-]{1,60}+/)[\w./()*\[\]-]{1,300}+$"  # functions in the stacks of zap
+    r"|BEGIN failed--|Compilation failed in require at |from \w{1,30} in [A-Z]|\S{1,300}\.go:\d{1,6} \(0x"  # Perl, Ecto, Gin
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
     r"|[│╵] ?|[└┘╰╭]"  # boxes of Terraform and Julia
@@ -67,6 +70,8 @@ _OOPS = re.compile(
     r"|Rebooting)"
 )
 _OOPS_HEAD = re.compile(r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:BUG: |Oops: |Kernel panic|general protection fault|Unable to handle)")
+_REQUEST = re.compile(r"[A-Z]{3,8} \S{1,800} HTTP/\d|[A-Z][\w-]{1,60}: |/\S{1,300}\.go:\d{1,6} \(0x|\t")
+"""Lines behind Gin's head: the request, its header, a panic behind an empty line, and frames."""
 _PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*+(?::|$)")
 
 
@@ -83,7 +88,11 @@ class Heads:
     _before: str = ""
     _exception: str = ""  # class of the exception that is the head
     language: str = ""
-    """Language of the trace that was begun; '' if there is none, or its lines are recognised without it."""
+    """Language of the trace that was begun; '' if there is none, or its lines are recognised without it.
+
+    `message`: an error was logged, and its exception may follow with the same message.
+    """
+    _message: str = ""  # the end of the head, if its language is `message`
     _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
     def begin(self, timestamp: str, serious: bool, line: str = "", *, warns: bool = False) -> None:
@@ -93,15 +102,18 @@ class Heads:
         """
         self.head = self._before = timestamp
         self.serious, self.warns, self._exception = serious, warns, ""
-        self.language = _language_of(line) if serious and line else ""
+        self.language = (_language_of(line) or "message") if serious and line else ""
+        self._message = line[-_LONGEST_MESSAGE:] if self.language == "message" else ""
         self._free_lines = 0
 
     def keeps(self, line: str) -> bool:
         """Return whether `line`, which has a head, belongs to the current trace. Call it only if `language` is set."""
         if self.language == "kernel":
             return _OOPS.match(line, 0, _LONGEST) is not None
-        if self.language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
-            return True
+        if self.language in ("js", "message") and _JS_ERROR.match(line, 0, _LONGEST):
+            return self.language == "js" or self._repeats(line)
+        if self.language == "message":
+            return False
         if self.language == "go" and line.startswith("fatal error: "):  # behind a stack that is too large
             return True
         if self.language == "python" and line.startswith("Error: unhandled exception: "):  # Nim's head is like Python's
@@ -118,6 +130,8 @@ class Heads:
             return None
         joins = self.head is not None and (level is None or self.serious or (self.warns and self._is_logged(line, timestamp)))
         again = bool(self._exception) and line.partition(":")[0] == self._exception
+        if empty and self.language == "gin":
+            self._free_lines = 1
         if joins and not again and (empty or self._continues(line)) and _near(self._before, timestamp):
             self._before = timestamp
             return self.head
@@ -130,6 +144,11 @@ class Heads:
                 self._exception = line.partition(":")[0]
             self._free_lines = int(line.endswith(":") or self.language == "clojure")
         return None
+
+    def _repeats(self, line: str) -> bool:
+        """Return whether an exception has the message that ends its head, as loggers of Node.js write it."""
+        message = line.partition(": ")[2]
+        return message != "" and self._message.endswith(message)
 
     def _is_logged(self, line: str, timestamp: str) -> bool:
         """Return whether an exception was logged with the warning before it, and not printed by itself: in the same second."""
@@ -145,6 +164,8 @@ class Heads:
             return _GO.match(line, 0, _LONGEST) is not None
         if language == "kernel":
             return _OOPS.match(line, 0, _LONGEST) is not None
+        if language == "gin":
+            return _REQUEST.match(line, 0, _LONGEST) is not None
         if language == "powershell" and line[:2] == "+ ":
             return True
         if language == "js" and _JS_ERROR.match(line, 0, _LONGEST):
@@ -181,6 +202,8 @@ def _language_of(line: str) -> str:
         return "kernel" if line[1:2] in " 0123456789" and _OOPS_HEAD.match(line) else ""
     if ": panic serving " in line[:200]:
         return "go"
+    if line[20:30] == "[Recovery]":
+        return "gin"
     return "js" if line[-1:].isdigit() and _JS_HEAD.match(line, 0, _LONGEST) else ""
 
 

@@ -29,6 +29,8 @@ _SMALL_BEHIND_NAME = re.compile(  # Prisma, LaTeX, rsync
 _BEHIND_NAME = re.compile(
     rf"(?!(?:{_NOT_NAMES}):)[a-z][\w.+-]{{1,30}}(?:\[\d{{1,10}}\])?: ({_LARGE}) (?=[^\s=:|,a-z])"  # mdadm
     rf"|[a-z][\w.]{{1,30}}-({_LARGE}): "  # GLib
+    r"|[a-z][\w-]{1,30}: [a-z][\w-]{1,30}(?:\([^()\s]{1,60}\)){0,2}(?:<[^<>\s]{1,60}>){0,3}"
+    r": (Panic|Fatal|Error|Warning|Info|Debug): "  # Dovecot
     rf"|[A-Za-z][\w .-]{{1,40}}\(({_LARGE})\): ?(?=\S)"  # LibreNMS
     rf"|[a-z][\w-]{{1,30}}(?: [0-9a-f]{{6,64}})? <n?((?i:{_SMALL}|debug))>: (?=\S)"  # conmon
     r"|[A-Z][A-Z\d_]{1,20}: (Error|Warning) - "  # DPDK

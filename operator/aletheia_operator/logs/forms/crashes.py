@@ -47,6 +47,12 @@ _BEGINNINGS = {
     **{f"{code}-{digit}": "ERROR" for code in ("ORA", "TNS", "RMAN", "PLS") for digit in range(4)},  # of Oracle
     "Guru Meditation Error: ": "FATAL", "assert failed: ": "FATAL", "abort() was called at PC ": "FATAL",
     "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
+    "rails aborted!": "ERROR", "rake aborted!": "ERROR", "Internal Server Error: /": "ERROR",
+    "Puma caught this error: ": "ERROR",
+    "!!! uWSGI process ": "FATAL", "DAMN ! worker ": "ERROR", "Unrecognized VM option": "FATAL",
+    "failed to start daemon: ": "FATAL", "runc create failed: ": "ERROR", "OCI runtime create failed: ": "ERROR",
+    "OCI runtime exec failed: ": "ERROR", "failed to create shim task: ": "ERROR",
+    "failed to create task for container: ": "ERROR", "{error_logger,{{": "ERROR",
 }  # fmt: skip
 _OOM_KILLER = re.compile(r"[\w./:-]{1,60} invoked oom-killer: ")
 _JOB = re.compile(r"\[\d{1,4}\][+-]? {1,8}(?:\d{1,10} )?(?:[Kk]illed|[Ss]egmentation fault|[Aa]borted|[Aa]bort|[Bb]us error)\b")
@@ -99,15 +105,21 @@ _SHELL = re.compile(
 )
 _ASSERTION = re.compile(r"[\w./-]{1,100}: [\w./+-]{1,300}:\d{1,9}: [^\n]{1,300}: Assertion [`'][^\n]{1,400}' failed\.")
 _KERNEL = re.compile(
-    r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:(?:\w[\w./:-]{0,60}(?:\[\d{1,10}\])?): segfault at |(?=[A-Zo<]|BUG|general))(?:"
+    r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:(?:\w[\w./:-]{0,60}(?:\[\d{1,10}\])?): segfault at |(?=[A-Zo<pb]|BUG|general))(?:"
     r"(?P<oom>(?:Memory cgroup out of memory|Out of memory): Kill|\w{1,40} invoked oom-killer|oom-kill:)"
+    r"|(?P<disk>(?:EXT[234]-fs|F2FS-fs|BTRFS:?|(?:blk_update_request|print_req_error): (?:\w{1,20} )?I/O) error\b"
+    r"|Buffer I/O error on )"
     r"|(?P<panic>Kernel panic|BUG: |Oops: |general protection fault))?"
 )
 _HTTP_PANIC = re.compile(
     r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[\w./-]{1,80}:\d{1,6}: )?(?:http|http2): panic serving "
 )
 _GO_PANIC = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?:[\w./-]{1,80}:\d{1,6}: )?panic: ")
-_TIMED_OUT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,15}Z [0-9a-f-]{36} Task timed out after ")
+_TIMED_OUT = re.compile(  # AWS Lambda, mysqld, mongorestore
+    r"\d{4}-\d\d-\d\dT[\d:.]{8,15}(?:Z (?:[0-9a-f-]{36} Task timed out after |(?P<signal>UTC - \w{2,20} got signal \d))"
+    r"|[+-]\d{4}\t(?:Failed: |error \w{3,20}ing ))"
+)
+_RECOVERY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[Recovery\] [\d/ :-]{10,30} panic recovered:")  # Gin
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
 
@@ -150,17 +162,19 @@ def _level_in_brackets(line: str) -> str | None:
         return None
     if match["panic"]:
         return "FATAL"
-    return "ERROR" if match["oom"] or "segfault at " in match[0] else None
+    return "ERROR" if match["oom"] or match["disk"] or "segfault at " in match[0] else None
 
 
 def _level_after_time(line: str) -> str | None:
     if line[4:5] == "/":
         if line.find("panic", 0, HEAD_LENGTH) < 0:
             return None
-        if _HTTP_PANIC.match(line, 0, HEAD_LENGTH):
+        if _HTTP_PANIC.match(line, 0, HEAD_LENGTH) or _RECOVERY.match(line):
             return "ERROR"
         return "FATAL" if _GO_PANIC.match(line, 0, HEAD_LENGTH) else None
-    return "ERROR" if line[10:11] == "T" and _TIMED_OUT.match(line, 0, HEAD_LENGTH) else None
+    if line[10:11] == "T" and (match := _TIMED_OUT.match(line, 0, HEAD_LENGTH)):
+        return "FATAL" if match["signal"] else "ERROR"
+    return None
 
 
 def _level_by_pattern(line: str) -> str | None:

@@ -58,7 +58,7 @@ _PIECE = r"""
       | (?=\s\s?[\sA-Zdiew])(?=\s(?:LEVEL)\s(?::\s|\[[\w.$-]{1,60}(?::\w{1,60}\(\))?:\d{1,6}\]\s)|\s{2,20}(?:LEVEL)\s{2,8}\S
         |(?:\t|\s{2,20})(?:debug|info|warn|error)\t[A-Z])
       | (?=\s[\d\[-])(?=\s\d{4}[/-]\d\d[/-]\d\d\s\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\s(?:LEVEL):\s
-        |\s\d\d:\d\d:\d\d\.\d\d\s(?:LEVEL)\s{1,2}==>|\s\[[\w-]{1,40}\]:\s[\w.]{1,80}:(?:LEVEL):\s
+        |\s(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{2,3}Z?\s(?:LEVEL)\s{1,2}==>|\s\[[\w-]{1,40}\]:\s[\w.]{1,80}:(?:LEVEL):\s
         |\s\d[\w.]{2,30}\s\[[^\[\]]{1,60}\]\s(?:LEVEL):\s|\s\[[\w\#.-]{1,60}\]\s(?:LEVEL)\s{1,2}\w{1,40}\.|\s->\s(?:CUT)\s[0-9a-f]{3,8}\s)
       | (?=\((?i:ANY)\):)
       )
@@ -112,7 +112,9 @@ _OPENING = re.compile(
 _AROUND = re.compile(
     r"\[[A-Za-z][^\]\n]{0,100}\] *\n\s|\d{1,9} {1,8}\[[^\]\n]{1,200}\] *\n|[\[(][^\n]{1,200}[\])] *\n (?:\d\d)?\d\d[-:/]"
 )
-_SENTENCE_GOES_ON = re.compile(r" (?:and|or|is|are|was|were|means|stands|refers) ")
+_SENTENCE_GOES_ON = re.compile(
+    r" (?:and|or|is|are|was|were|means|stands|refers|if|unless|level (?:messages|logs|lines|output|entries)|output) "
+)
 _NOUN_AND_VERB = re.compile(r" (?:[a-z]{2,20} )?(?:is|are|was|were|has|have) ")
 _INDEX = re.compile(r"\[\d{1,3}\] [a-z]")
 _NUMBERED = re.compile(r"\d{1,3}\) ")

@@ -43,6 +43,7 @@ _LAGER = {0: "DEBUG", 1: "INFO", 2: "ERROR", 3: "FATAL"}
 _TENS = {1: "TRACE", 2: "DEBUG", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL"}  # bunyan, pino
 _PYTHON = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL"}
 _MONOLOG = {1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERROR", 5: "FATAL", 6: "FATAL"}
+_FOUNDATIONDB = {5: "DEBUG", 10: "INFO", 20: "WARN", 30: "WARN", 40: "ERROR"}
 _GOOGLE = {1: "DEBUG", 2: "INFO", 3: "INFO", 4: "WARN", 5: "ERROR", 6: "FATAL", 7: "FATAL", 8: "FATAL"}
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")
 _LAST_WORD = re.compile(r"(?i:[_.-](?:message|msg|timestamp)|[a-z](?:Message|Msg|Timestamp))$")
@@ -146,6 +147,8 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
     if 0 <= number <= 7:
         syslog = key in ("priority", "severity") or "short_message" in fields or "host" in fields
         return SYSLOG[number] if syslog else None
+    if key == "severity" and "Machine" in fields and "Type" in fields:
+        return _FOUNDATIONDB.get(number)
     if key == "severity":
         return _GOOGLE.get(number // 100)
     if number >= 100:

@@ -52,6 +52,7 @@ _OF_NUMBERS = (
     rf"{_CLOCK} \[\d{{1,9}}\.\d{{1,9}}\] (?P<level><(?:2|4|8|16|32)>) [a-z]",  # NetBackup
     r"\d{6}/\d{6}\.\d{3}, \[(?:[a-z]\w{0,20},){0,4}(?P<level>error|warn|info|debug)(?:,[a-z]\w{0,20}){0,4}\] ",  # hapi
     r"\d{6}\.[\w.-]{1,100}![\w?.-]{1,80}: (?:[A-Z_]{2,40}:\d{1,6}: )?(?P<level>INFO|WARN|ERROR|DEBUG): ",  # Tuxedo
+    r"\d\d:\d\d:\d\d  (?:Database|Compilation|Runtime|Encountered an) (?P<level>[Ee]rror)(?: in \w|:?$)",  # dbt
     rf"{_CLOCK}@\d{{1,9}}/(?P<level>crit|error|warn|info|debug) - ",  # i2pd
 )
 _OF_PATHS = (
@@ -89,7 +90,7 @@ _LAYOUTS = {
     **dict.fromkeys("0123456789", _joined(f"{_TIME}(?:{'|'.join(_BEHIND_TIME)})", *_OF_NUMBERS)),
     **dict.fromkeys(_LETTERS, _joined(*_OF_NAMES, *_OF_PATHS)),
 }
-_OF_FOUNDATIONDB = {"10": "DEBUG", "20": "INFO", "30": "WARN", "40": "ERROR"}
+_OF_FOUNDATIONDB = {"10": "INFO", "20": "WARN", "30": "WARN", "40": "ERROR", "50": "FATAL"}
 _OF_PYTHON = {"10": "DEBUG", "20": "INFO", "30": "WARN", "40": "ERROR", "50": "FATAL"}
 _LEVELS = {
     "0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG",

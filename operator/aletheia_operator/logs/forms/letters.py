@@ -6,7 +6,7 @@ To add a form, add a pattern before `_patterns_for` if a date comes first, else 
 import re
 
 from aletheia_operator.logs.forms.logfmt import read_pairs, unquote
-from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_PARSED, Fields, Recognised, named
+from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_PARSED, NOTHING, Fields, Recognised, named
 from aletheia_operator.logs.levels import LETTERS
 
 _KLOG = re.compile(
@@ -236,6 +236,6 @@ def read_redis(line: str) -> Recognised | None:
 def read_ceph(line: str) -> Recognised | None:
     """Read Ceph in a container: its lines begin with `debug`, which is not a level."""
     if match := _CEPH.match(line):
-        found = read_after_date(line[match.end() : match.end() + LONG_HEAD])
-        return found and named(found.level, line[match.end() :], **(found.fields or {}))
+        found = read_after_date(line[match.end() : match.end() + LONG_HEAD]) or NOTHING
+        return named(found.level, line[match.end() :], **(found.fields or {}))
     return None

@@ -8,7 +8,7 @@ import re
 from aletheia_operator.logs.forms import codes
 from aletheia_operator.logs.forms.anywhere import LOCALIZED
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, KEY_LENGTH, LONG_HEAD, Recognised, by_key, named
-from aletheia_operator.logs.levels import LETTERS, level_of_word
+from aletheia_operator.logs.levels import LETTERS, SYSLOG, level_of_word
 
 _BEGINNINGS = {
     "npm ERR!": "ERROR", "npm error ": "ERROR", "npm WARN ": "WARN", "npm warn ": "WARN", "npm notice ": "INFO",
@@ -39,7 +39,8 @@ _BEGINNINGS = {
     "log4j:WARN ": "WARN", "log4j:ERROR ": "ERROR", "SLF4J(E): ": "ERROR", "SLF4J(W): ": "WARN", "SLF4J(I): ": "INFO",
     "SLF4J(D): ": "DEBUG", "wandb: ERROR ": "ERROR", "wandb: WARNING ": "WARN",
     "dpkg: error ": "ERROR",
-    "lerna info ": "INFO", "lerna notice ": "INFO",
+    "lerna info ": "INFO", "lerna notice ": "INFO", "WARNING! ": "WARN", "[DEPRECATED] ": "WARN", "DEPRECATION: ": "WARN",
+    "Options error: ": "ERROR", "WordPress database error ": "ERROR", "Warning from https://": "WARN",
 }  # fmt: skip
 _BY_KEY = by_key(_BEGINNINGS | {f"{word}: ": level for word, level in LOCALIZED.items() if word not in ("ATTENTION", "AVISO")})
 
@@ -75,7 +76,10 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "g": (re.compile(r"gmake(?:\[\d{1,4}\])?(?P<level>: \*\*\* )"),),
     "#": (re.compile(r"\#\d{1,6} (?P<level>ERROR|WARN|WARNING)(?:: | )"),),  # BuildKit
     "=": (re.compile(r"==\d{1,10}== ?(?P<level>ERROR|Error|Warning|WARNING|INFO): "),),  # sanitizers, Valgrind
+    "%": (re.compile(r"%(?P<level>[0-7])\|1\d{9}\.\d{3}\|[A-Z]"),),  # librdkafka: syslog's severities
+    "C": (re.compile(r"Code: \d{1,4}\. (?P<level>DB::)\w{0,40}Exception: "),),  # ClickHouse
     "(": (
+        re.compile(r"\((?P<level>error)\) [A-Z]{2,20} "),  # redis-cli
         re.compile(r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),  # GLib
         re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
         re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,60}?(?P<level>Warning): "),
@@ -137,7 +141,7 @@ _LEVEL_OF_MARK = {
     ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN",
     "UnhandledPromiseRejection": "ERROR", "VERB": "TRACE", "SEVER": "ERROR", "WARNI": "WARN", "WAR": "WARN", "DEB": "DEBUG",
     "NFO": "INFO", "MESSAGE": "INFO", "EVENT": "INFO", "MAJ": "ERROR", "M_DBG": "TRACE", "F_DBG": "TRACE",
-    "WDIAG": "WARN", "EDIAG": "ERROR",
+    "WDIAG": "WARN", "EDIAG": "ERROR", "DB::": "ERROR", **{str(number): level for number, level in enumerate(SYSLOG)},
 }  # fmt: skip
 
 
