@@ -1,6 +1,8 @@
 """The API server refuses invalid resources, and `kubectl explain` describes every field."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,15 +21,46 @@ from tests.invalid_specs import (
     InvalidSpec,
     ValidSpec,
 )
+from tests.support.api import OBJECTS, STRICT, request
 from tests.support.operator import Kubectl
 
 pytestmark = pytest.mark.cluster
 
 
+def body(kind: str, spec: dict[str, Any], name: str = "row") -> dict[str, Any]:
+    return {"apiVersion": "aletheia.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
 def resource(kind: str, spec: dict[str, Any], name: str = "row") -> str:
-    return json.dumps(
-        {"apiVersion": "aletheia.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}, ensure_ascii=False
-    )
+    return json.dumps(body(kind, spec, name), ensure_ascii=False)
+
+
+def collection(kubectl: Kubectl, kind: str) -> str:
+    """Return the path of the resources of this kind."""
+    namespace = f"/namespaces/{kubectl.namespace}" if kind == "Investigation" else ""
+    return f"{OBJECTS}{namespace}/{kind.lower()}s"
+
+
+def create(kubectl: Kubectl, made: dict[str, Any], **query: str) -> dict[str, Any]:
+    """Create an object as `kubectl create` does. Returns it as it is stored. Raises RigError if it is refused."""
+    return request(kubectl.cluster, "POST", collection(kubectl, made["kind"]), made, STRICT | query)
+
+
+@contextmanager
+def stored(kubectl: Kubectl, name: str, spec: dict[str, Any]) -> Iterator[Callable[[dict[str, Any]], Any]]:
+    """Store an Investigation until the context ends. Yields a function that replaces its spec, as `kubectl replace` does."""
+    made = create(kubectl, body("Investigation", spec, name))
+    path = f"{collection(kubectl, 'Investigation')}/{name}"
+
+    def replace(changed: dict[str, Any]) -> Any:
+        replacement = body("Investigation", changed, name)
+        replacement["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"]
+        return request(kubectl.cluster, "PUT", path, replacement, STRICT)
+
+    try:
+        yield replace
+    finally:
+        request(kubectl.cluster, "DELETE", path)
 
 
 def rows(*kinds: tuple[str, tuple[Any, ...]]) -> list[Any]:
@@ -38,13 +71,13 @@ def rows(*kinds: tuple[str, tuple[Any, ...]]) -> list[Any]:
 def test_invalid_specs_are_refused(kubectl: Kubectl, kind: str, row: InvalidSpec) -> None:
     """The API server refuses what the models refuse, and names the field."""
     with pytest.raises(RigError, match="(?i)" + row.word.replace("[", r"\[")):
-        kubectl("create", "--dry-run=server", "-f", "-", stdin=resource(kind, row.spec))
+        create(kubectl, body(kind, row.spec), dryRun="All")
 
 
 @pytest.mark.parametrize(("kind", "row"), rows(("Investigation", VALID_INVESTIGATIONS), ("DataSource", VALID_DATA_SOURCES)))
 def test_valid_specs_are_taken(kubectl: Kubectl, kind: str, row: ValidSpec) -> None:
     """The API server accepts what the models accept."""
-    kubectl("create", "--dry-run=server", "-f", "-", stdin=resource(kind, row.spec))
+    create(kubectl, body(kind, row.spec), dryRun="All")
 
 
 @pytest.fixture(scope="module")
@@ -56,23 +89,17 @@ def unwatched(prepared: Cluster) -> Kubectl:
 @pytest.mark.parametrize("row", FORBIDDEN_UPDATES, ids=lambda row: row.title)
 def test_what_was_asked_cannot_be_changed(unwatched: Kubectl, row: ForbiddenUpdate) -> None:
     """A change of the requested data is refused; the message names the field, and says to create another Investigation."""
-    unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "update"))
-    try:
+    with stored(unwatched, "update", row.before) as replace:
         with pytest.raises(RigError, match="create another Investigation") as refused:
-            unwatched("replace", "-f", "-", stdin=resource("Investigation", row.after, "update"))
+            replace(row.after)
         assert row.word in str(refused.value)
-    finally:
-        unwatched("delete", "investigation", "update")
 
 
 @pytest.mark.parametrize("row", ALLOWED_UPDATES, ids=lambda row: row.title)
 def test_what_steers_can_be_changed(unwatched: Kubectl, row: AllowedUpdate) -> None:
     """`suspend`, `cancel` and retention may change at any time."""
-    unwatched("apply", "-f", "-", stdin=resource("Investigation", row.before, "steered"))
-    try:
-        unwatched("replace", "-f", "-", stdin=resource("Investigation", row.after, "steered"))
-    finally:
-        unwatched("delete", "investigation", "steered")
+    with stored(unwatched, "steered", row.before) as replace:
+        replace(row.after)
 
 
 CLIENT, SERVER, FLUX, ARGO = (
