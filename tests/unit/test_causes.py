@@ -130,6 +130,57 @@ def test_the_reason_after_an_error_without_one_is_quoted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ("Error: TOML parse error at line 3, column 9", "  |", "3 | level = debug", "invalid string", "expected `'`"),
+            "TOML parse error at line 3, column 9: invalid string",
+        ),
+        (
+            (
+                "ERROR: Validate failed: Migrations have failed validation",
+                "Migration checksum mismatch for version 12",
+                "-> 1 2",
+            ),
+            "Validate failed: Migrations have failed validation: Migration checksum mismatch for version 12",
+        ),
+        (
+            (
+                "ZodError: [",
+                "  {",
+                '    "path": [',
+                '      "REDIS_URL"',
+                "    ],",
+                '    "message": "Required"',
+                "  }",
+                "]",
+                "at x",
+            ),
+            'ZodError: [ { "path": [ "REDIS_URL" ], "message": "Required" } ]',
+        ),
+        (
+            (
+                "INFO running",
+                "WARN server error: this member has been removed",
+                "WARN its data must be removed",
+                "INFO closing",
+            ),
+            "server error: this member has been removed",
+        ),
+        (
+            ("WARN agent: request failed", "", "* permission denied", "ERROR agent: template: exceeded maximum retries"),
+            "* permission denied",
+        ),
+    ],
+)
+def test_an_end_is_explained_by_the_lines_around_its_last_error(lines: tuple[str, ...], said: str) -> None:
+    """A message over several lines is joined; of warnings the first failure counts; spent retries are no reason."""
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *(f"27 {line}" for line in lines), run=3)
+    assert found(incident, "CrashLoop").message.startswith(f"web: {said} (exit 1")
+
+
+@pytest.mark.parametrize(
     ("text", "vague"),
     [
         ("creating model orders [ERROR in 0.41s]", True),
@@ -198,8 +249,8 @@ def test_the_reason_of_a_claim_is_not_cut_off() -> None:
     ("words", "start", "end"),
     [
         (
-            "tickets: merge of application.conf @ jar:file:/app/tickets-all-dependencies-4.2.0-SNAPSHOT.jar!/application.conf: 1: "
-            "system properties: No configuration setting found for key 'ktor.deployment.port'",
+            "tickets: merge of application.conf @ jar:file:/app/tickets-all-dependencies-4.2.0-SNAPSHOT.jar!/application.conf: "
+            "1: system properties: No configuration setting found for key 'ktor.deployment.port'",
             "tickets: …",
             "'ktor.deployment.port'",
         ),

@@ -14,6 +14,7 @@ from aletheia_operator.findings.reason_lines import (
     is_exception,
     is_exit_notice,
     is_vague,
+    names_failure,
 )
 from aletheia_operator.findings.templates import Templates
 
@@ -32,6 +33,10 @@ NEAR_SECONDS = 180.0
 DETAIL_LINES = 8
 _DETAIL = re.compile(r"\s{0,8}\w{0,30}(?:detail|reason|cause)\w{0,8}[:=] ?\S", re.IGNORECASE)
 """Lines after an error that say why, up to DETAIL_LINES after it."""
+OPENED = ("[", "{", "(")
+"""Ends of lines after which a structure is printed over several lines."""
+CLOSED = ("]", "}", ")")
+OPENED_LINES = 14
 _FRAME = re.compile(r"(?:\[\d{1,6}\] )?#\d{1,3} ")
 NEAR_END = 60
 """Maximum number of lines after the line that states the cause, for example usage text after a wrong option."""
@@ -83,7 +88,7 @@ class RunFacts:
         elif category_of(line.text) == "timeout":
             line = self._reason_before(line) or line
         elif line.level == "ERROR" and is_vague(line.text):
-            line = self._reason_after(line) or line
+            line = self._with_reason_after(line)
         if (
             line is None
             or self.cause is None
@@ -105,11 +110,12 @@ class RunFacts:
         near = (line for line in self.errors if line.link.entry < timeout.link.entry and _in_burst(line, timeout, NEAR_SECONDS))
         return next((line for line in near if gives_reason(line.text) and category_of(line.text) not in CALLS), None)
 
-    def _reason_after(self, error: Line) -> Line | None:
-        """Return the last line without a level that has a category, if it follows an error without a reason; else None."""
+    def _with_reason_after(self, error: Line) -> Line:
+        """Return an error without a reason, with the last line without a level after it that has one."""
         found = self.categorised
-        near = found is not None and 0 < found.link.entry - error.link.entry <= LAST_LINES
-        return found if found is not None and near and category_of(found.text) not in CALLS else None
+        if found is None or not 0 < found.link.entry - error.link.entry <= LAST_LINES or category_of(found.text) in CALLS:
+            return error
+        return replace(error, text=f"{error.text}: {found.text.strip()}")
 
     def _with_object(self, line: Line | None) -> Line | None:
         """Return a line with one after it that says more: the next line, if it is announced, or a line of details."""
@@ -118,11 +124,22 @@ class RunFacts:
         later = (known for known in self.lines if 0 < known.link.entry - line.link.entry <= DETAIL_LINES)
         if (detail := next((known for known in later if _DETAIL.match(known.text)), None)) is not None:
             return replace(line, text=f"{line.text}: {detail.text.strip()}")
-        if not (is_bare_errno(line.text) or line.text.rstrip().endswith(":")):
+        if line.text.rstrip().endswith(OPENED):
+            return replace(line, text=" ".join(part.text.strip() for part in (line, *self._after(line, OPENED_LINES))))
+        after = next(iter(self._after(line, 1)), None)
+        if after is None or not (is_bare_errno(line.text) or line.text.rstrip().endswith(":") or _adds_reason(line, after)):
             return line
-        known = (known for known in (*self.lines, *self.errors) if known.link.entry == line.link.entry + 1)
-        after = next(known, None)
-        return line if after is None else replace(line, text=f"{line.text.rstrip().rstrip(':')}: {after.text.strip()}")
+        return replace(line, text=f"{line.text.rstrip().rstrip(':')}: {after.text.strip()}")
+
+    def _after(self, line: Line, most: int) -> list[Line]:
+        """Return the known lines directly after a line, at most `most`."""
+        known = {later.link.entry: later for later in (*self.lines, *self.errors)}
+        found = []
+        while len(found) < most and (later := known.get(line.link.entry + len(found) + 1)) is not None:
+            found.append(later)
+            if later.text.startswith(CLOSED):
+                break
+        return found
 
     @property
     def is_gone(self) -> bool:
@@ -157,6 +174,10 @@ class RunFacts:
         if serious or errors:
             return _first_of_burst(serious or errors)
         with_category = [line for line in with_reason if category_of(line.text)]
+        if not with_category and (
+            failures := [line for line in with_reason if line.level == "WARN" and names_failure(line.text)]
+        ):
+            return _first_of_burst(failures)
         return next(reversed(with_category or with_reason), None)
 
     def _explaining_line(self) -> Line | None:
@@ -178,13 +199,20 @@ class RunFacts:
         last = own[-1] if own else printed[-1] if printed else None
         if last is not None and last.level in _WELL:  # the runtime may store lines of both streams in either order
             same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
-            last = same_second[-1] if same_second else last
+            last = next((line for line in same_second if names_failure(line.text)), same_second[-1] if same_second else last)
         if last is not None and not last.level and not gives_reason(last.text):
             beside = [line for line in own if not line.level and line.stamp[:19] == last.stamp[:19] and gives_reason(line.text)]
             last = beside[-1] if beside else last
         if self.categorised is not None and last is not None and last.link.entry - self.categorised.link.entry <= NEAR_END:
             return self.categorised
         return last
+
+
+def _adds_reason(error: Line, after: Line) -> bool:
+    """Return whether the line after an error without a category has one, and is no line of a stack trace."""
+    if error.level != "ERROR" or after.level or category_of(error.text) or is_exception(error.text):
+        return False
+    return not after.text[:1].isspace() and category_of(after.text) not in ("", *CALLS)
 
 
 def _is_code(line: Line) -> bool:

@@ -18,6 +18,7 @@ _EXIT_NOTICES = (
     r"|failed to (?:initiali[sz]e|start|boot|build|create|run|launch|load|execute)\b[\w ]{0,40}[.!]?$"
     r"|\bsee (?:the )?(?:previous|above|earlier|stack ?trace|attached|preceding|logs?\b|output)"
     r"|\b(?:previous|above|earlier) (?:errors?|messages?|output|stack ?trace|exceptions?)\b|\bsee .{0,30}\babove\b"
+    r"|(?:exceed|reach|exhaust)ed (?:the )?max(?:imum)? (?:number of )?(?:retries|attempts|tries)|retries (?:are )?exhausted"
     r"|\bgave up\b|too many start retries|\bin an unrecoverable\b|got fatal signal|entered fatal state"
     r"|\b(?:boot|start|launch|job) failed\W*$|^(?:<[\d.]+>)?\W*$|failed to boot"
     r"|terminated by signal|aborting (?:startup|due)|worker exiting|process (?:has )?(?:exited|died|terminated)"
@@ -228,6 +229,11 @@ def gives_reason(text: str) -> bool:
 @lru_cache(maxsize=1)
 def _empty_word() -> Any:
     return compiled(r"\b(?:error|errors|failed|fails|failure|fatal|aborted)\b", case_sensitive=False)
+
+
+def names_failure(text: str) -> bool:
+    """Return whether a line has a word like `error` or `failed`."""
+    return _empty_word().search(text[:MAX_TEXT]) is not None
 
 
 def is_vague(text: str) -> bool:
