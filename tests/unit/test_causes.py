@@ -10,6 +10,7 @@ from aletheia_operator.findings.verdict import MAX_HEADLINE, shortened
 from tests.unit.evidence import START, Incident, at, ended, event, found, item, pod, rules_of, running, waiting
 
 HANDSHAKE = "http: TLS handshake error from 10.202.1.31:48212: remote error: tls: bad certificate"
+UNDEFINED = "psycopg.errors.UndefinedColumn: column a.b does not exist"
 EXPIRED = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
 
 
@@ -274,3 +275,63 @@ def test_a_headline_shows_the_reason(words: str, start: str, end: str) -> None:
     assert len(headline) <= MAX_HEADLINE
     assert headline.startswith(start)
     assert headline.endswith(f"{end} (exit 1, 6 restarts since 14:28)")
+
+
+def test_a_reboot_explains_that_a_node_was_not_ready() -> None:
+    """And the end of its containers, which nobody observed."""
+    status = running(restarts=1, last=ended(255, "Unknown", minute=31))
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", "20 INFO order 7 handled", run=0)
+    incident.add(item("Node", "n1", creationTimestamp="2026-11-01T00:00:00Z"))
+    incident.add_event(event("NodeNotReady", "Node n1 status is now: NodeNotReady", "n1", "Node", minute=30, type="Normal"))
+    incident.add_event(event("Rebooted", "Node n1 has been rebooted, boot id: 8d2f", "n1", "Node", minute=31))
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, first.message) == ("Rebooted", "node n1 was rebooted (since 14:31)")
+    assert (second.rule, second.because) == ("Killed", first)
+    assert "its end was not observed" in second.message
+
+
+def test_last_words_of_normal_operation_are_called_last_words() -> None:
+    """They are not claimed to be the reason."""
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+    only = found(Incident().add(pod("web-1-a", status)).log("web-1-a", "27 INFO order 7 handled", run=3), "CrashLoop")
+    assert only.message.startswith("web: ends with an error, its last words: order 7 handled (exit 1")
+    assert only.confidence == "possible"
+
+
+@pytest.mark.parametrize(
+    ("failure", "title"),
+    [
+        ("read udp 10.202.1.9:41222->10.203.0.10:53: i/o timeout", "the DNS server does not answer for db"),
+        ("no such host", "DNS does not resolve db"),
+    ],
+)
+def test_a_name_that_does_not_exist_differs_from_a_server_that_does_not_answer(failure: str, title: str) -> None:
+    """Both are failed look-ups."""
+    line = f"ERROR dial tcp: lookup db.shop.svc on 10.203.0.10:53: {failure}"
+    incident = Incident().add(pod("web-1-a", running())).log("web-1-a", *(f"{minute} {line}" for minute in range(30, 60)))
+    assert found(incident, "NameNotResolved").message.startswith(f"web: {title}: ")
+
+
+def test_a_service_whose_load_balancer_is_not_made_is_named_itself() -> None:
+    """Not the workload behind it, whose pods are well."""
+    refused = "Error syncing load balancer: failed to ensure load balancer: Quota 'IN_USE_ADDRESSES' exceeded"
+    incident = Incident().add(pod("web-1-a", running()), *service("web"))
+    incident.add_event(event("SyncLoadBalancerFailed", refused, "web", "Service", count=14, minute=20, until=58))
+    assert str(found(incident, "WarningEvents").subject) == "service/web"
+
+
+@pytest.mark.parametrize(
+    ("trace", "said"),
+    [
+        (
+            ("Traceback (most recent call last):", '  File "a.py", line 5, in run', UNDEFINED),
+            f"order 7 failed: {UNDEFINED} (",
+        ),
+        (("Error: order 7 failed", "    at load (/app/dist/jwt.js:14:27)"), "web: order 7 failed ("),
+    ],
+)  # fmt: skip
+def test_an_error_is_shown_with_its_exception(trace: tuple[str, ...], said: str) -> None:
+    """Classes of exceptions need not end with Error, and a repeated message is shown once."""
+    lines = (f"{minute} {line}" for minute in range(30, 60) for line in ("ERROR order 7 failed", *trace))
+    incident = Incident().add(pod("web-1-a", running())).log("web-1-a", *lines)
+    assert said in incident.judged().findings[0].message

@@ -24,7 +24,7 @@ CATEGORIES = {
     r"|ExpiredSignature|credentials? (?:have |has )?expired|password authentication failed|Access denied for user"
     r"|authentication (?:failed|failure|required)|invalid (?:username or )?password|\b401\W{1,3}Unauthorized|InvalidAccessKeyId"
     r"|SignatureDoesNotMatch|NOAUTH|WRONGPASS|role \S+ does not exist|HTTP(?: error| status)? 401"
-    r"|status(?: ?code)?[:= ]{1,2}401"
+    r"|status(?: ?code)?[:= ]{1,2}401|[:=] \"?Unauthorized\b"
     r"|(?:JWT|token|signature|credentials?|api[ _-]?key|login) (?:was |is |has been |are |were )?"
     r"(?:rejected|refused|not accepted|invalid|malformed|incorrect|not valid|missing)"
     r"|invalid (?:credentials?|api[ _-]?key|sdk key|(?:access |bearer |auth |refresh )?token\b|client (?:id|secret)|signature)"

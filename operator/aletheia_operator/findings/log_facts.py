@@ -27,7 +27,7 @@ _EMPTY_WORDS = ("goroutine ", "exit status ", "at ", "...", "Stack trace:", "+ "
 """Beginnings of lines of stack traces, and of commands that a shell prints before it runs them."""
 _OF_KUBELET = "unable to retrieve container logs for "
 """Beginning of a kubelet's message in place of a log that no longer exists."""
-_WELL = ("INFO", "DEBUG", "TRACE")
+WELL = ("INFO", "DEBUG", "TRACE")
 BURST_SECONDS = 5.0
 NEAR_SECONDS = 180.0
 DETAIL_LINES = 8
@@ -81,7 +81,7 @@ class RunFacts:
         that has a category of `findings.error_categories`; else the last line.
         """
         line = self._explaining_line()
-        if line is None or line.level in _WELL or is_exit_notice(line.text) or heads_trace(line.text):
+        if line is None or line.level in WELL or is_exit_notice(line.text) or heads_trace(line.text):
             line = self._reason_instead_of(line) or line
         elif line.level == "FATAL" and not gives_reason(line.text) and not category_of(line.text):
             line = self._error_before(line) or line
@@ -134,7 +134,7 @@ class RunFacts:
     def _after(self, line: Line, most: int) -> list[Line]:
         """Return the known lines directly after a line, at most `most`."""
         known = {later.link.entry: later for later in (*self.lines, *self.errors)}
-        found = []
+        found: list[Line] = []
         while len(found) < most and (later := known.get(line.link.entry + len(found) + 1)) is not None:
             found.append(later)
             if later.text.startswith(CLOSED):
@@ -150,7 +150,7 @@ class RunFacts:
     def explains_end(self) -> bool:
         """Whether a line may explain the end of the run: its level is not that of normal operation."""
         line = self.explaining_line()
-        return line is not None and line.level not in _WELL
+        return line is not None and line.level not in WELL
 
     def _reason_instead_of(self, exit_notice: Line | None) -> Line | None:
         """Return the line that gives the reason if the last one, `exit_notice`, only reports the end; None if no line gives it.
@@ -197,8 +197,8 @@ class RunFacts:
         if error is not None:
             return error
         last = own[-1] if own else printed[-1] if printed else None
-        if last is not None and last.level in _WELL:  # the runtime may store lines of both streams in either order
-            same_second = [line for line in own if line.level not in _WELL and line.stamp[:19] == last.stamp[:19]]
+        if last is not None and last.level in WELL:  # the runtime may store lines of both streams in either order
+            same_second = [line for line in own if line.level not in WELL and line.stamp[:19] == last.stamp[:19]]
             last = next((line for line in same_second if names_failure(line.text)), same_second[-1] if same_second else last)
         if last is not None and not last.level and not gives_reason(last.text):
             beside = [line for line in own if not line.level and line.stamp[:19] == last.stamp[:19] and gives_reason(line.text)]

@@ -49,7 +49,7 @@ _EXCEPTION = (
     r"^\s*(?:Caused by: |\*\* \((?:EXIT|\w+Error)\) |Unhandled exception\. )?(?:[A-Za-z_$][\w$]*[.:]+){0,20}"
     r"[A-Z][\w$]*(?:Error|Exception|Failure|Interrupt|Exit|NotFound|Timeout|Refused)\b"
     r"|^\s*what\(\):|^\s*Caused by: \S|^\s*\*\* \(\w+Error\) |^(?:Uncaught )?Error(?: \[\w{1,60}\])?: \S"
-    r"|^(?:[a-z_]\w*\.){1,6}[A-Z][A-Z_]{3,40}: "
+    r"|^(?:[a-z_]\w*\.){1,6}[A-Z][A-Z_]{3,40}: |^(?:[a-z_]\w*\.){0,6}(?:errors?|exceptions?|exc|errorfactory)\.[A-Z]\w{2,60}: "
 )
 _BOILERPLATE = (
     r"^(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+|\[[^\]]{1,60}\]\s*(?:\d+#\d+: )?"

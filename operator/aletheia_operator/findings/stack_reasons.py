@@ -16,6 +16,9 @@ _INDENTED = (b'"line":"\\t', b'"line":" ')
 _FRAME = b'"line":"\\tat '
 _PLACES = ("Execution error (", "Execution error at", "Syntax error ")
 """Beginnings of errors that name only a place: the message is the next line (Clojure)."""
+_REASON_WORDS = (
+    b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit", b"errors.", b"exceptions.", b".exc.",
+)  # fmt: skip
 _HEAD_WITHIN = 300  # first bytes of an entry that are searched for this member
 
 
@@ -29,7 +32,7 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
         return entry, number
     text = text_of(entry)
     reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
-    if not reason or reason in text:
+    if not reason or reason.removeprefix("Error: ") in text:
         return entry, number
     if text.startswith(TRACEBACK):
         return {**entry, "message": reason}, at
@@ -121,4 +124,4 @@ def repeats(entry: Mapping[str, Any], before: str) -> bool:
 
 def _may_give_reason(line: bytes) -> bool:
     """Return whether an encoded line may name an exception. Cheaper than decoding it."""
-    return any(word in line for word in (b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit"))
+    return any(word in line for word in _REASON_WORDS)

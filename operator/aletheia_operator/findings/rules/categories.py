@@ -1,5 +1,6 @@
 """Rules for categories of errors in logs: hosts that do not answer or are not resolved, expired certificates, full disks."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,9 @@ _OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "cer
 """Categories of lines that may report what a client asked for."""
 _DAMAGE = frozenset({"workers", "corrupt"})
 """Categories of lines that report an error in any words."""
+_SILENT_DNS = re.compile(
+    r":53: (?:.{1,80}: )?(?:i/o timeout|connect(?:ion)? ?(?:: connection )?refused)|no servers could be reached"
+)
 _CALLED = {
     "refused": "refuses connections", "timeout": "does not answer in time", "unready": "is not ready",
     "unreachable": "cannot be reached, or resets",
@@ -222,7 +226,8 @@ def _of_calls(
         near = nearest(name, callees.services)
         hint = f"; there is a Service {near[0]}" if near and not callees.exists(name) else ""
         all_fail = len(set(unresolved)) > FEW
-        title = "no name is resolved by DNS" if all_fail else f"DNS does not resolve {name or 'a name'}{hint}"
+        dns = "the DNS server does not answer for" if _SILENT_DNS.search(lines.example) else "DNS does not resolve"
+        title = "no name is resolved by DNS" if all_fail else f"{dns} {name or 'a name'}{hint}"
         message = f"{subject.name}: {title}: {example}"
         if all_fail:
             rule = "DnsFails"

@@ -1,6 +1,6 @@
 """Rules for containers that end and are restarted: exit codes, signals, memory limits, and their last lines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ from aletheia_operator.findings.calls import Callees
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
 from aletheia_operator.findings.error_categories import CALLS, category_of, peer_of, runtime_message
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
-from aletheia_operator.findings.log_facts import Line, RunFacts
+from aletheia_operator.findings.log_facts import WELL, Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.findings.reason_lines import excerpt, gives_reason
 from aletheia_operator.text.display import one_line
@@ -173,6 +173,8 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
     if reason in NOT_STARTED or (code == 128 and not words):
         what = excerpt(runtime_message(str(end.state.get("message") or "")) or words, MAX_QUOTED)
         return "ContainerCannotStart", f"cannot be started: {what}", "correct the command, its arguments or the mounts"
+    if reason in ("Unknown", "ContainerStatusUnknown"):
+        return "Killed", "its end was not observed: its node or the container runtime was restarted", ""
     if code in (126, 127):
         return "CommandNotFound", f"its command cannot be run{quote}", "correct the command, or the image"
     if code == 139:
@@ -187,13 +189,18 @@ def _kind(end: _End, code: int, reason: str, words: str) -> tuple[str, str, str]
             f"ends by itself without an error, and is started again{quote}",
             "run it as a Job, or keep it running",
         )
+    if words and not _names_problem(end, WELL):
+        return "CrashLoop", f"ends with an error, its last words: {words}", ""
     return "CrashLoop", words or _silence(end), ""
 
 
-def _names_problem(end: _End) -> bool:
-    """Return whether the last words name a problem. Others say only what the container did when it was killed."""
+def _names_problem(end: _End, calm: Sequence[str] = (*WELL, "")) -> bool:
+    """Return whether the last words name a problem. Others say only what the container did last.
+
+    `calm`: levels of lines that name one only if they have words for it.
+    """
     line = end.run.explaining_line() if end.run is not None and not _message_of(end) else None
-    return line is None or line.level not in ("INFO", "DEBUG", "TRACE", "") or gives_reason(line.text)
+    return line is None or line.level not in calm or bool(gives_reason(line.text) or category_of(line.text))
 
 
 def _silence(end: _End) -> str:
@@ -205,6 +212,8 @@ def _silence(end: _End) -> str:
 
 def _confidence(end: _End, rule: str) -> Confidence:
     """Return the confidence: `certain` if the kubelet or the kernel states the cause, or the program left it as its message."""
+    if rule == "CrashLoop" and not _names_problem(end, WELL):
+        return "possible"
     stated = rule not in ("CrashLoop", "Killed", "Terminated") or _message_of(end)
     return "certain" if stated else "likely"
 

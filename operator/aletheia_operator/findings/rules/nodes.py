@@ -24,6 +24,8 @@ _EVENTS = {
     "NodeHasDiskPressure": "was short of disk",
     "NodeHasInsufficientMemory": "was short of memory",
 }
+_CAUSES = ("Rebooted", "SystemOOM")
+"""Reasons that explain the others."""
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted by a pod of higher priority",
     "DeletionByTaintManager": "removed, since its node has a taint that it does not tolerate",
@@ -54,7 +56,7 @@ def nodes(case: Case) -> Iterator[Finding]:
             condition = condition_of(node, kind)
             if condition.get("status") == "True":
                 by_node[fact.name] = _finding(case, subject, kind, what, condition, fact.link, "error")
-    for event in case.events(*_EVENTS):
+    for event in sorted(case.events(*_EVENTS), key=lambda event: event.reason not in _CAUSES):
         if event.subject.kind == "Node" and event.subject.name not in by_node:
             what = _EVENTS[event.reason]
             finding = _finding(

@@ -27,6 +27,8 @@ _KNOWN = frozenset({
     "FailedDaemonPod", "FailedPlacement", "SandboxChanged", "InvalidDiskCapacity", "InvalidSchedule",
 })  # fmt: skip
 """Reasons that other rules read, or that healthy clusters have."""
+_OWN_OBJECTS = ("Service", "Ingress", "HorizontalPodAutoscaler", "PersistentVolumeClaim")
+"""Kinds of objects that are faulty themselves, though a workload's pods stand behind them."""
 _KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -37,7 +39,7 @@ def warning_events(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
         if event.reason not in _KNOWN and names_trouble(event.reason) and event.subject.kind != "Node":
             events[event.subject, event.reason].append(event)
     for (about, reason), same in events.items():
-        count, subject = sum(event.count for event in same), case.workload(about)
+        count, subject = sum(event.count for event in same), about if about.kind in _OWN_OBJECTS else case.workload(about)
         lasts = any(map(case.lasts, same)) and count >= LEAST
         if not lasts or case.is_healthy(about) or _is_explained(found, subject, {about.name}):
             continue
