@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
@@ -18,7 +18,14 @@ from tests.unit.loopback import Loopback
 LONGEST_WAIT_SECONDS = 120
 """Time limit of an asynchronous test. On a busy machine the longest takes a tenth of it."""
 
-settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
+settings.register_profile(
+    "unit",
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # making the examples takes more than its 30 s on a busy machine
+)
 settings.load_profile("unit")
 
 
