@@ -130,8 +130,12 @@ class JobCluster(FakeInvestigations):
         return CaptureProcess(settings, owner, tools, self.lease(owner.uid))
 
     def lease(self, uid: str) -> Lease:
-        """Return the part of one more process in the Lease of an Investigation."""
-        return Lease(self.real(), SYSTEM, fence_name(uid), LeaseTimes(1.0))
+        """Return the part of one more process in the Lease of an Investigation. It does not expire on a busy machine."""
+
+        async def soon(seconds: float) -> None:
+            await asyncio.sleep(0.02)
+
+        return Lease(self.real(), SYSTEM, fence_name(uid), LeaseTimes(600.0), sleep=soon)
 
     def runner(self, mode: str = "job", **settings: Any) -> JobRunner:
         """Return what the operator needs to run captures as Jobs, without delays."""
