@@ -37,10 +37,17 @@ class Deadline:
     async def run(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Run all work concurrently. When the time is up, or the order is cancelled, cancel what still runs, and await it.
 
-        Cancelled work has a grace period to save what it has; then it is cancelled again.
+        Cancelled work has a grace period to save what it has; then it is cancelled again. Work that comes after the end is
+        cancelled at its first wait: it asks no source while the end is recorded.
         """
         if not work:
             return
+        try:
+            await self._end_if_over()
+        except BaseException:
+            for coroutine in work:
+                coroutine.close()
+            raise
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coroutine) for coroutine in work]
             watch = group.create_task(self._watch(tasks))
@@ -56,13 +63,24 @@ class Deadline:
                 reason = GapReason.CANCELLED
             except TimeoutError:
                 reason = GapReason.TIMED_OUT
-            await self._interrupted(reason)
-            self.interruption = reason
+            await self._interrupt(reason)
         pending = set(tasks)
         while pending:
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=INTERRUPTION_GRACE_SECONDS)
+
+    async def _end_if_over(self) -> None:
+        if self.interruption is not None:
+            return
+        if self._cancelled.is_set():
+            await self._interrupt(GapReason.CANCELLED)
+        elif self._now() >= self._end:
+            await self._interrupt(GapReason.TIMED_OUT)
+
+    async def _interrupt(self, reason: GapReason) -> None:
+        await self._interrupted(reason)
+        self.interruption = reason
 
     def missing(self, target: str) -> Missing:
         """Return the gap for a target that was not captured before the end."""
