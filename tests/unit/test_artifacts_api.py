@@ -33,6 +33,7 @@ from aletheia_operator.text.log_records import JsonFormatter, PlainFormatter
 from tests.support.captures import NOW, unfinished
 from tests.unit.artifacts_server import ALICE, Api, listed, made, serving, session_of, sessions
 from tests.unit.certificates import new_authority
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -433,7 +434,7 @@ async def test_a_caller_who_does_not_read_is_disconnected(
     try:
         with pytest.raises(aiohttp.ClientError):
             await api.get(f"{sessions()}/payments/archive")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
             await ended.wait()
     finally:
         logger.removeHandler(handler)

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from aletheia_operator.text.decoding import LARGE_BYTES, decoded
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 LARGE = orjson.dumps(["x" * LARGE_BYTES])
 
@@ -23,11 +24,11 @@ def test_few_large_values_are_decoded_at_a_time() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         large = [threads.submit(use, LARGE) for _ in range(4)]
-        assert begun.acquire(timeout=10)
-        assert begun.acquire(timeout=10)
+        assert begun.acquire(timeout=LONGEST_TEST_SECONDS)
+        assert begun.acquire(timeout=LONGEST_TEST_SECONDS)
         assert not begun.acquire(blocking=False)
         small = threads.submit(use, b"[]")
-        assert begun.acquire(timeout=10)
+        assert begun.acquire(timeout=LONGEST_TEST_SECONDS)
         may_end.set()
         assert [future.result(10) for future in [*large, small]] == [1, 1, 1, 1, 0]
 

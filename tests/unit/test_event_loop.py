@@ -7,6 +7,7 @@ import time
 import pytest
 
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 
 def compute(seconds: float) -> None:
@@ -29,7 +30,7 @@ async def test_work_on_the_loop_is_a_pause_with_its_place() -> None:
     watch = LoopWatch(report).start()
     try:
         compute(2 * LONG_SECONDS)
-        await asyncio.wait_for(reported.wait(), 10)
+        await asyncio.wait_for(reported.wait(), LONGEST_TEST_SECONDS)
     finally:
         watch.stop()
     assert pauses[0].own_seconds >= LONG_SECONDS

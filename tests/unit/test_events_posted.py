@@ -8,7 +8,7 @@ import pytest
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.handlers import events as module
 from aletheia_operator.handlers.events import Events
-from tests.unit.fakes import NOW, UID, Clock, FakeKubernetes, forever
+from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeKubernetes, forever
 
 BODY = {"metadata": {"namespace": "shop", "name": "incident", "uid": UID}}
 
@@ -79,5 +79,5 @@ async def test_an_api_server_that_hangs_holds_nobody(monkeypatch: pytest.MonkeyP
     for _ in range(10):
         events.emit(BODY, "Normal", "Started", "")
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await events.close()

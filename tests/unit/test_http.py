@@ -27,6 +27,7 @@ from aletheia_operator.clients.json_stream import JsonStream
 from aletheia_operator.clients.tls import tls_context
 from tests.unit import loopback as server
 from tests.unit.certificates import Authority, new_authority
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
 
 
@@ -121,7 +122,8 @@ async def test_a_slow_answer_is_given_up_at_the_deadline(loopback: Loopback, ans
     with pytest.raises(Unavailable, match="did not answer within 1 s") as caught:
         await fetch(loopback.endpoint(timeout_seconds=1))
     assert caught.value.reason == GapReason.TIMED_OUT
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < LONGEST_TEST_SECONDS
+    assert len(loopback.requests) == 1
 
 
 async def test_nobody_listening_is_unavailable() -> None:
@@ -369,13 +371,21 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
     """Each address has its share of the time to connect."""
     port = int(loopback.url.rsplit(":", 1)[1])
     loopback.answers = [reply_json({})]
+    shares: list[float] = []
+    really = guard._open
+
+    def opened(family: int, kind: int, protocol: int, address: Any, seconds: float, options: Any) -> socket.socket:
+        shares.append(seconds)
+        return really(family, kind, protocol, address, seconds, options)
+
+    monkeypatch.setattr(guard, "_open", opened)
     monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 1)
     with server.deaf() as nobody:
         found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", number)) for number in (nobody, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        begin = time.monotonic()
-        assert await fetch(Endpoint("main", f"http://two.test:{port}", 5, 2**20)) == Response(200, {})
-    assert time.monotonic() - begin < 1
+        assert await fetch(Endpoint("main", f"http://two.test:{port}", 30, 2**20)) == Response(200, {})
+    assert len(shares) == 2
+    assert shares[0] <= 0.5, "half of the time: there are two addresses"
 
 
 async def test_an_address_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,9 +397,9 @@ async def test_an_address_that_never_answers_is_named(monkeypatch: pytest.Monkey
         server.deaf() as port,
         pytest.raises(Unavailable, match=rf"main: no connection to 127\.0\.0\.1:{port} in time") as caught,
     ):
-        await fetch(Endpoint("main", f"http://127.0.0.1:{port}", 20, 2**20))
+        await fetch(Endpoint("main", f"http://127.0.0.1:{port}", 600, 2**20))
     assert caught.value.reason is GapReason.TIMED_OUT
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < LONGEST_TEST_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -531,27 +541,27 @@ async def test_a_cancelled_question_leaves_no_thread(loopback: Loopback, answer:
         finally:
             at_work.append("ended")
 
-    asking = asyncio.ensure_future(Http().stream_json(loopback.endpoint(timeout_seconds=60), "/", (), read, str))
-    assert await asyncio.to_thread(loopback.asked.wait, 5)
+    asking = asyncio.ensure_future(Http().stream_json(loopback.endpoint(timeout_seconds=600), "/", (), read, str))
+    assert await asyncio.to_thread(loopback.asked.wait, LONGEST_TEST_SECONDS)
     begin = time.monotonic()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < LONGEST_TEST_SECONDS
     assert at_work in ([], ["reads", "ended"])
 
 
 async def test_a_question_that_is_cancelled_between_two_tries(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """Does not wait for the next one."""
-    monkeypatch.setattr(http, "BACKOFF_SECONDS", 20)
+    monkeypatch.setattr(http, "BACKOFF_SECONDS", 200)
     loopback.answers = [reply(503, b"busy")]
     asking = asyncio.ensure_future(fetch(loopback.endpoint(timeout_seconds=600)))
-    assert await asyncio.to_thread(loopback.asked.wait, 5)
+    assert await asyncio.to_thread(loopback.asked.wait, LONGEST_TEST_SECONDS)
     asking.cancel()
     begin = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < LONGEST_TEST_SECONDS
     assert len(loopback.requests) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from aletheia_operator.investigate import Budget
 from aletheia_operator.investigate.in_flight import InFlight
 from tests.unit.capturing import run
-from tests.unit.fakes import FakeFetcher, make_order, make_tools
+from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeFetcher, make_order, make_tools
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ async def test_those_that_wait_go_on_when_another_has_ended() -> None:
         rooms = [asyncio.create_task(in_flight.room("a")) for _ in range(3)]
         await asyncio.sleep(0)
         raise ValueError
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await asyncio.gather(*rooms)
     assert not in_flight._usages and not in_flight._waiting
 

@@ -13,7 +13,7 @@ from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.session import Done, Session, SessionLayout, create_session, journal
 from tests.support.captures import unfinished
 from tests.unit.capturing import run
-from tests.unit.fakes import FakeFetcher, forever, make_order, make_tools
+from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeFetcher, forever, make_order, make_tools
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_questions_that_end_together_wait_for_the_disk_once(
             await asyncio.sleep(0.01 * number)
             await writer.record_done(Done(str(number)))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await asyncio.gather(*(ask(number) for number in range(5)))
     assert waits == [False] * 5 + [True]
     assert writer.session.done.keys() == set("01234")
@@ -64,7 +64,7 @@ async def test_a_question_waits_for_a_slow_one_for_a_moment_only(writer: Journal
     async with writer.asking():
         async with writer.asking():
             recording = asyncio.create_task(writer.record_done(Done("a")))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LONGEST_TEST_SECONDS):
                 while not waits:  # noqa: ASYNC110 (a thread appends)
                     await asyncio.sleep(0)
                 assert waits == [False] and lines(writer) == 1
@@ -85,7 +85,7 @@ async def test_a_question_that_fails_lets_no_other_wait(
             raise ValueError
 
     failing = asyncio.create_task(fail())
-    async with asyncio.timeout(10), writer.asking():
+    async with asyncio.timeout(LONGEST_TEST_SECONDS), writer.asking():
         await asyncio.sleep(0)
         recording = asyncio.create_task(writer.record_done(Done("a")))
         fails.set()
@@ -109,7 +109,7 @@ async def test_no_question_is_to_blame_after_the_process_was_asked_to_stop(write
         async with writer.counted(key):
             await going.wait()
 
-    async with asyncio.timeout(10), writer.forgiving(stopping):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS), writer.forgiving(stopping):
         async with writer.counted("done"):
             pass
         await writer.record_done(Done("done"))
@@ -137,7 +137,7 @@ async def test_a_plan_waits_for_the_disk_soon(tmp_path: Path, waits: list[bool],
     order = make_order()
 
     async def slow() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
             while True not in waits:  # noqa: ASYNC110 (a thread appends)
                 await asyncio.sleep(0.001)
         order.cancelled.set()

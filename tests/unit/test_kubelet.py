@@ -16,6 +16,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubelet import LOGS_AT_ONCE, Kubelets
 from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit.certificates import Authority, new_authority
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.kubernetes_api import KubernetesApi
 from tests.unit.loopback import Answer, Loopback, cut, deaf, gzip_bomb, hang, hang_up, reply
 
@@ -171,7 +172,7 @@ async def test_a_kubelet_that_falls_silent(loopback: Loopback, monkeypatch: pyte
     monkeypatch.setattr(kubelet, "READ_TIMEOUT_SECONDS", 0.2)
     loopback.answers = [hang]
     async with kubelets() as client:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
             with pytest.raises(Unavailable, match="the kubelet"):
                 await read(client, loopback.url)
 
@@ -180,7 +181,7 @@ async def test_a_node_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) ->
     """A node that is cut off from the network costs seconds, not the Investigation's whole timeout."""
     monkeypatch.setattr(kubelet, "CONNECT_TIMEOUT_SECONDS", 0.1)
     with deaf() as port:
-        async with kubelets() as client, asyncio.timeout(5):
+        async with kubelets() as client, asyncio.timeout(LONGEST_TEST_SECONDS):
             with pytest.raises(Unavailable, match="the kubelet") as caught:
                 await read(client, f"http://127.0.0.1:{port}")
     assert caught.value.reason is GapReason.TIMED_OUT
@@ -226,11 +227,11 @@ async def test_a_node_is_read_by_a_few_at_a_time() -> None:
         turns = [client.slot("https://node-1", "shop") for _ in range(LOGS_AT_ONCE)]
         for turn in turns:
             await turn.__aenter__()
-        async with asyncio.timeout(1), client.slot("https://node-2", "shop"):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS), client.slot("https://node-2", "shop"):
             pass
         waiting = asyncio.ensure_future(client.slot("https://node-1", "shop").__aenter__())
         await asyncio.sleep(0)
         assert not waiting.done()
         await turns[0].__aexit__(None, None, None)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
             await waiting

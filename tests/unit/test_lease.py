@@ -24,6 +24,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable,
 from aletheia_operator.clients.kill_timer import EXIT_CODE
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.clients.lease import Lease, LeaseTimes
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.loopback import Loopback, Request, reply_json
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/here/leases"
@@ -443,7 +444,7 @@ async def test_what_is_asked_of_the_api_server(loopback: Loopback) -> None:
     lease = Lease(client, "here", "leader", sleep=lambda _: asyncio.sleep(0))
     await lease.acquire()
     keeping = asyncio.create_task(lease.keep())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         while len(sent) < 4:  # noqa: ASYNC110 (the server is a thread)
             await asyncio.sleep(0.001)
     keeping.cancel()
@@ -492,7 +493,7 @@ def test_a_busy_process_is_ended(tmp_path: Path) -> None:
     """Threads that never let the main thread run do not keep it alive."""
     process = timed(tmp_path / "written", 0.1)
     with process:
-        assert process.wait(10) == EXIT_CODE
+        assert process.wait(LONGEST_TEST_SECONDS) == EXIT_CODE
 
 
 def test_a_stopped_process_writes_nothing_when_it_continues(tmp_path: Path) -> None:
@@ -505,14 +506,15 @@ def test_a_stopped_process_writes_nothing_when_it_continues(tmp_path: Path) -> N
         size = path.stat().st_size
         threading.Event().wait(0.4)  # its time passes
         process.send_signal(signal.SIGCONT)
-        assert process.wait(10) == EXIT_CODE
+        assert process.wait(LONGEST_TEST_SECONDS) == EXIT_CODE
     assert path.stat().st_size - size <= 4, "at most the byte that each thread was writing"
 
 
 def test_process_1_of_a_container_is_ended_too(tmp_path: Path) -> None:
     """The kernel ignores SIGALRM's default action for it. Needs the right to make a PID namespace."""
     command = ["unshare", "--fork", "--pid", "--kill-child", sys.executable, "-c", TIMED, str(tmp_path / "written"), "0.1"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": "operator"}, capture_output=True, timeout=20, check=False)
+    environment = {**os.environ, "PYTHONPATH": "operator"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=LONGEST_TEST_SECONDS, check=False)
     if b"unshare" in done.stderr:
         pytest.skip("no right to make a PID namespace")
     assert done.returncode == EXIT_CODE, done.stderr

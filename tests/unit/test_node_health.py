@@ -14,7 +14,16 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document, Question, Sources
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
-from tests.unit.fakes import Content, FakeKubernetes, Response, entries_of, forever, make_pod, make_sources
+from tests.unit.fakes import (
+    LONGEST_TEST_SECONDS,
+    Content,
+    FakeKubernetes,
+    Response,
+    entries_of,
+    forever,
+    make_pod,
+    make_sources,
+)
 
 NODE = "/api/v1/nodes/node-1"
 PODS = "/api/v1/namespaces/shop/pods"
@@ -134,7 +143,7 @@ async def test_an_investigation_that_ends_before_the_node_answers() -> None:
     (question,) = await questions_of(sources, "web-0")
     (document,) = [document async for document in KubernetesLogsFetcher().fetch(question, sources)]
     reading = asyncio.create_task(entries_of(document))
-    await asyncio.wait_for(cluster.hangs.wait(), 5)
+    await asyncio.wait_for(cluster.hangs.wait(), LONGEST_TEST_SECONDS)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

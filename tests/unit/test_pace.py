@@ -10,7 +10,7 @@ from aletheia_operator.clients.http import Http, get_json
 from aletheia_operator.clients.identity import Identity
 from aletheia_operator.clients.pace import MAX_IDLE_KEYS, Pace, Rate
 from aletheia_operator.datasources.finder import KubernetesDataSources
-from tests.unit.fakes import FakeKubernetes
+from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeKubernetes
 from tests.unit.kubernetes_api import CORE, KubernetesApi, thing
 from tests.unit.loopback import Loopback, reply_json
 
@@ -198,7 +198,7 @@ async def test_a_question_that_waits_can_be_cancelled(loopback: Loopback) -> Non
     asking = asyncio.ensure_future(Http().fetch_json(replace(loopback.endpoint(), turn=turn), "/", ()))
     assert await asyncio.to_thread(waiting.wait, 5)
     asking.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         with pytest.raises(asyncio.CancelledError):
             await asking
     assert not loopback.requests

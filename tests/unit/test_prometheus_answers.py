@@ -29,7 +29,7 @@ from aletheia_operator.fetchers.prometheus.templates import parse_templates
 from aletheia_operator.scratch import Scratch
 from tests.support.fetching import Fetched, OneEndpoint, endpoint, fetch, reasons, window
 from tests.support.http import OVER, Handler, Serve, serving
-from tests.unit.fakes import entries_of, make_scratch, make_sources
+from tests.unit.fakes import LONGEST_TEST_SECONDS, entries_of, make_scratch, make_sources
 
 END = 1_763_000_000
 CONFINED = PrometheusOptions(namespace_label="namespace")
@@ -539,7 +539,7 @@ def end_of_threads() -> bool:
     """Return whether all threads for sources end within 5 seconds each."""
     threads = [thread for thread in threading.enumerate() if thread.name == "source"]
     for thread in threads:
-        thread.join(5)
+        thread.join(LONGEST_TEST_SECONDS)
     return not any(thread.is_alive() for thread in threads)
 
 
@@ -559,22 +559,21 @@ async def test_a_slow_server_of_one_namespace_does_not_delay_another(serve: Serv
 
     fetcher = PrometheusFetcher()
     slow = make_sources(
-        data_sources=OneEndpoint(endpoint(serve(hang), name="slow", timeout_seconds=120)), window=window(END - 60, END)
+        data_sources=OneEndpoint(endpoint(serve(hang), name="slow", timeout_seconds=600)), window=window(END - 60, END)
     )
     quick = replace(slow, namespace="other", data_sources=OneEndpoint(endpoint(serve(answer), name="slow")))
     metrics = [{"query": "up"}]
     tasks = [asyncio.create_task(fetch_all(fetcher, slow, metrics=metrics)) for _ in range(72)]
-    await asyncio.wait_for(hanging.wait(), 10)
-    began = time.monotonic()
+    await asyncio.wait_for(hanging.wait(), LONGEST_TEST_SECONDS)
     assert len(await fetch_all(fetcher, quick, metrics=metrics)) == 1
     assert await asyncio.to_thread(lambda: 5) == 5  # saving has threads of its own
-    assert time.monotonic() - began < 2
+    assert not any(task.done() for task in tasks)
     began = time.monotonic()
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(result, asyncio.CancelledError) for result in results)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LONGEST_TEST_SECONDS
     assert end_of_threads()
 
 
@@ -592,7 +591,7 @@ async def test_what_came_before_the_time_was_up_is_kept(serve: Serve, interrupte
             await request.app[OVER].wait()
         return matrix(samples(1, 2))
 
-    source = endpoint(serve(second_hangs), timeout_seconds=120)
+    source = endpoint(serve(second_hangs), timeout_seconds=600)
     sources = make_sources(data_sources=OneEndpoint(source), window=window(END - 15_000, END), interrupted=lambda: interrupted)
     fetcher = PrometheusFetcher()
     spec = InvestigationSpec.model_validate({"metrics": [{"query": "up", "step": "1s"}]})
@@ -606,10 +605,10 @@ async def test_what_came_before_the_time_was_up_is_kept(serve: Serve, interrupte
                 kept.extend(batch)
 
     task = asyncio.create_task(work())
-    await asyncio.wait_for(hanging.wait(), 10)
+    await asyncio.wait_for(hanging.wait(), LONGEST_TEST_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, LONGEST_TEST_SECONDS)
     assert len(kept) == interrupted
     assert end_of_threads()
 
@@ -628,7 +627,7 @@ async def test_a_stop_between_chunks(serve: Serve) -> None:
 
     sources = make_sources(data_sources=OneEndpoint(endpoint(serve(answer))), window=window(END - 1_000_000, END))
     task = asyncio.create_task(fetch_all(PrometheusFetcher(), sources, metrics=[{"query": "up", "step": "1s"}]))
-    await asyncio.wait_for(started.wait(), 10)
+    await asyncio.wait_for(started.wait(), LONGEST_TEST_SECONDS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -689,7 +688,7 @@ async def test_nothing_is_left_wherever_it_is_cancelled(serve: Serve, interrupte
         begun.clear()
         stops[:] = [(step // 2, asyncio.Event())]
         task = asyncio.create_task(fetch_all(fetcher, sources, metrics=metrics))
-        await asyncio.wait_for(stops[0][1].wait(), 10)
+        await asyncio.wait_for(stops[0][1].wait(), LONGEST_TEST_SECONDS)
         for _ in range(step % 2 * 20):
             await asyncio.sleep(0)
         task.cancel()

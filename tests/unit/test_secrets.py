@@ -12,7 +12,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.datasources import finder
 from aletheia_operator.datasources.finder import KubernetesDataSources, endpoint_of
 from aletheia_operator.datasources.secrets import Secrets, credentials_of
-from tests.unit.fakes import FakeKubernetes
+from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeKubernetes
 
 LOGIN = "/api/v1/namespaces/here/secrets/login"
 KEY = {"AWS_ACCESS_KEY_ID": "the-key-id", "AWS_SECRET_ACCESS_KEY": "the-secret-key"}
@@ -201,7 +201,7 @@ async def test_credentials_that_cannot_be_read_in_time(monkeypatch: pytest.Monke
     with pytest.raises(Unavailable, match="the credentials could not be read again in time") as caught:
         await asyncio.to_thread(renew)
     assert caught.value.reason == GapReason.TIMED_OUT
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await ended.wait()
 
 

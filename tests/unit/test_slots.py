@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.handlers.queueing import why_queued
 from aletheia_operator.settings import Limits
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 
 class Queue:
@@ -179,7 +180,7 @@ async def test_who_is_cancelled_while_the_place_is_given_loses_none() -> None:
         cancelled = first.cancel()
         if not cancelled:
             first.result()()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
             (await second)()
         assert not slots.full("a")
 

@@ -10,8 +10,9 @@ from functools import partial
 import pytest
 
 from aletheia_operator.clients.threads import SHARED_THREADS, THREADS_PER_KEY, Call, SourceThreads, Stopped
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 600  # of threads, which `gate` ends; longer than a test waits for a hang
 
 
 @contextmanager
@@ -42,24 +43,27 @@ async def test_results_and_errors_come_back() -> None:
 
 
 async def test_a_key_has_no_more_than_its_share() -> None:
-    """Its other calls wait, and start in order."""
+    """Its other calls wait. Each that ends lets the next one start, in order."""
     threads = SourceThreads()
     running: list[int] = []
-    with gate() as opened:
-        some = threading.Semaphore(0)
+    some, going = threading.Semaphore(0), threading.Semaphore(0)
 
-        def work(number: int, call: Call) -> None:
-            running.append(number)
-            some.release()
-            opened.wait(PATIENCE_SECONDS)
+    def work(number: int, call: Call) -> None:
+        running.append(number)
+        some.release()
+        going.acquire(timeout=PATIENCE_SECONDS)
 
-        tasks = [asyncio.create_task(threads.run("slow", partial(work, number))) for number in range(12)]
-        for _ in range(THREADS_PER_KEY):
-            assert await asyncio.to_thread(some.acquire, timeout=PATIENCE_SECONDS)
-        assert running == list(range(THREADS_PER_KEY))
-        opened.set()
-        await asyncio.gather(*tasks)
-    assert running == list(range(12))
+    tasks = [asyncio.create_task(threads.run("slow", partial(work, number))) for number in range(12)]
+    for _ in range(THREADS_PER_KEY):
+        assert await asyncio.to_thread(some.acquire, timeout=LONGEST_TEST_SECONDS)
+    assert sorted(running) == list(range(THREADS_PER_KEY))
+    for number in range(THREADS_PER_KEY, 12):
+        going.release()
+        assert await asyncio.to_thread(some.acquire, timeout=LONGEST_TEST_SECONDS)
+        assert running[THREADS_PER_KEY:] == list(range(THREADS_PER_KEY, number + 1))
+    for _ in range(THREADS_PER_KEY):
+        going.release()
+    await asyncio.gather(*tasks)
 
 
 async def test_a_key_without_threads_starts_at_once() -> None:
@@ -74,7 +78,7 @@ async def test_a_key_without_threads_starts_at_once() -> None:
         await asyncio.sleep(0)
         began = time.monotonic()
         assert await threads.run("quick", lambda _: 7) == 7
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < LONGEST_TEST_SECONDS
         for task in hanging:
             task.cancel()
         opened.set()
@@ -105,7 +109,7 @@ async def test_a_cancelled_call_is_stopped_and_waited_for() -> None:
 
     tasks += [asyncio.create_task(threads.run("a", wait)) for _ in range(THREADS_PER_KEY)]
     tasks.append(asyncio.create_task(threads.run("a", lambda _: late.append(1))))
-    assert await asyncio.to_thread(started.wait, PATIENCE_SECONDS)
+    assert await asyncio.to_thread(started.wait, LONGEST_TEST_SECONDS)
     tasks[-1].cancel()
     tasks[0].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,7 +118,7 @@ async def test_a_cancelled_call_is_stopped_and_waited_for() -> None:
     assert late == []
     for thread in threading.enumerate():
         if thread.name == "source":
-            thread.join(PATIENCE_SECONDS)
+            thread.join(LONGEST_TEST_SECONDS)
     assert threads._running == {} and threads._waiting == {}
 
 
@@ -130,12 +134,12 @@ async def test_a_thread_that_does_not_stop_is_left_behind(monkeypatch: pytest.Mo
             opened.wait(PATIENCE_SECONDS)
 
         task = asyncio.create_task(threads.run("a", work))
-        assert await asyncio.to_thread(started.wait, PATIENCE_SECONDS)
+        assert await asyncio.to_thread(started.wait, LONGEST_TEST_SECONDS)
         began = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < LONGEST_TEST_SECONDS
         assert threads._running == {"a": 1}
 
 

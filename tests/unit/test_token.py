@@ -18,6 +18,7 @@ from aletheia_operator.clients.kubernetes import connect
 from aletheia_operator.handlers.operator import _Handlers
 from aletheia_operator.settings import Settings
 from tests.unit.certificates import new_authority
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.loopback import Loopback, Request, reply_json
 
 REREAD_AFTER = datetime.timedelta(seconds=61)
@@ -99,10 +100,10 @@ async def test_kopf_logs_in_again_with_the_new_token(tmp_path: Path, monkeypatch
             kopf.operator(registry=registry, standalone=True, clusterwide=True, stop_flag=stop, memo=kopf.Memo())
         )
         try:
-            await asyncio.wait_for(seen.wait(), 20)
+            await asyncio.wait_for(seen.wait(), LONGEST_TEST_SECONDS)
         finally:
             stop.set()
             server.over.set()
-            await asyncio.wait_for(running, 20)
+            await asyncio.wait_for(running, LONGEST_TEST_SECONDS)
         used = {header.get("Authorization") for header in server.headers}
         assert used == {"Bearer first", "Bearer second"}

@@ -16,6 +16,7 @@ from aletheia_operator.handlers import queueing
 from aletheia_operator.handlers.urgency import MAX_TARGETS, of_pods, why_urgent
 from aletheia_operator.settings import Rights
 from tests.unit.fakes import (
+    LONGEST_TEST_SECONDS,
     RUNNING,
     FakeFetcher,
     FakeInvestigations,
@@ -119,7 +120,7 @@ async def served(hasten: Iterable[int], waiting: int, other: int = 0) -> list[st
     for number in hasten:
         assert slots.hasten(turns[number])
     release()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await asyncio.gather(*tasks)
     assert not slots.hasten(turns[0]), "it waits no more"
     assert not slots.waiting() and not slots.taken()
