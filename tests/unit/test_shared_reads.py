@@ -159,9 +159,9 @@ async def test_a_large_body_is_parsed_by_one_reader_at_a_time() -> None:
 
 
 async def test_no_more_is_kept_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer beyond the limit is given to its readers and dropped. Others are dropped when they are too old."""
+    """An answer beyond the limit is given to its readers and dropped."""
     monkeypatch.setattr(shared_reads, "MAX_KEPT_BYTES", 6)
-    monkeypatch.setattr(shared_reads, "MAX_AGE_SECONDS", 0.05)
+    monkeypatch.setattr(shared_reads, "MAX_AGE_SECONDS", 600)
     reads = SharedReads()
     asked = Asked()
     for number, key in enumerate("ab"):
@@ -170,6 +170,18 @@ async def test_no_more_is_kept_than_fits(monkeypatch: pytest.MonkeyPatch) -> Non
         asked.answer()
         assert await reading == 4
     assert list(reads._answers) == ["a"]
+    assert reads._kept_bytes == 4
+
+
+async def test_what_is_kept_is_dropped_when_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes count no more then."""
+    monkeypatch.setattr(shared_reads, "MAX_AGE_SECONDS", 0.01)
+    reads = SharedReads()
+    asked = Asked()
+    reading = asyncio.create_task(reads.read("a", 0.0, asked, len))
+    await soon(lambda: asked.answers)
+    asked.answer()
+    assert await reading == 4
     await soon(lambda: not reads._answers)
     assert reads._kept_bytes == 0
 
