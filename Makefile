@@ -31,16 +31,18 @@ lint: venv ## ruff, mypy, import contracts
 	@$(BIN)/mypy operator tests
 	@$(BIN)/lint-imports --no-logo
 
-GENERATED := crds charts/aletheia-operator/files/crds charts/aletheia-operator/values.schema.json docs/reasons.md \
+GENERATED := crds charts/aletheia-operator/files/crds charts/aletheia-operator/files/defaults.yaml \
+  charts/aletheia-operator/values.schema.json docs/reasons.md \
   docs/datasources/README.md docs/commands.md charts/aletheia-operator/README.md deploy
 
-generate: venv ## crds/, their copy and schema in the chart, deploy/, docs/reasons.md, docs/commands.md, tables of DataSources and values
+generate: venv ## crds/, their copy, schema and defaults in the chart, deploy/, docs/reasons.md, docs/commands.md, tables of DataSources and values
 	@mkdir -p crds charts/aletheia-operator/files/crds docs
 	@$(BIN)/python -m aletheia_operator.api.crd crds charts/aletheia-operator/files/crds
 	@$(BIN)/python -m aletheia_operator.api.reasons docs/reasons.md
 	@$(BIN)/python -m aletheia_operator.api.derived charts/aletheia-operator/values.schema.json docs/datasources/README.md
 	@$(BIN)/python -m aletheia_operator.cli.manual docs/commands.md
 	@$(BIN)/python -m tests.cluster.chart_readme
+	@$(BIN)/python -m tests.dist.defaults
 	@$(BIN)/python -m tests.dist.manifests
 
 verify: generate ## fail where generated files differ from what is committed

@@ -107,7 +107,7 @@ kustomize.toolkit.fluxcd.io/prune: disabled
 
 {{- /* OpenShift's security context constraints choose user and groups for each namespace, and refuse others. */}}
 {{- define "aletheia.podSecurityContext" -}}
-{{- $context := .Values.podSecurityContext }}
+{{- $context := .Values.podSecurityContext | default dict }}
 {{- $detected := and (eq (toString .Values.openshift.enabled) "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
 {{- if or $detected (eq (toString .Values.openshift.enabled) "true") }}
 {{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}
@@ -116,7 +116,7 @@ kustomize.toolkit.fluxcd.io/prune: disabled
 {{- end }}
 
 {{- define "aletheia.containerSecurityContext" -}}
-{{- include "aletheia.plain" .Values.securityContext }}
+{{- include "aletheia.plain" (.Values.securityContext | default dict) }}
 {{- end }}
 
 {{- /* A number, or text with a unit (5Gi, 30m), as an argument of the operator. Empty for 0. */}}

@@ -35,8 +35,10 @@ def values_schema() -> dict[str, Any]:
 
 
 def findings_schema() -> dict[str, Any]:
-    """Return the JSON schema of `findings`: own rules for all Investigations."""
-    return {**_closed(model_schema(FindingsSpec)), "$comment": _NOTICE}
+    """Return the JSON schema of `findings`: own rules for all Investigations. Values that are missing have the chart's defaults."""
+    schema = {**_closed(model_schema(FindingsSpec)), "$comment": _NOTICE}
+    del schema["required"]
+    return schema
 
 
 def _closed(node: dict[str, Any]) -> dict[str, Any]:
