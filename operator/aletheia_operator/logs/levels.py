@@ -9,6 +9,7 @@ from aletheia_operator.text.sizes import counted
 
 LEVELS = {
     "trace": "TRACE", "trc": "TRACE", "trce": "TRACE", "finest": "TRACE", "finer": "TRACE", "verbose": "TRACE", "vrb": "TRACE",
+    "silly": "TRACE",  # winston
     "debug": "DEBUG", "dbg": "DEBUG", "dbug": "DEBUG", "fine": "DEBUG", "config": "DEBUG",
     **{f"debug{number}": "DEBUG" for number in range(1, 6)},  # PostgreSQL
     **{f"trace{number}": "TRACE" for number in range(1, 9)},  # Apache

@@ -43,6 +43,8 @@ _CONTINUES = re.compile(
     r"|CUDA kernel errors might|For debugging consider passing CUDA|Compile with `TORCH_|Exception raised from |frame #\d"
     r"|\S{1,300}:\d{1,9}:\d{1,9}: 0x|\?\?\?:"  # Zig
     r"|(?:(?:main|runtime|net/http)\.|[\w-]{1,60}+\.[\w.-]{1,60}+/)[\w./()*\[\]-]{1,300}+$"  # functions in the stacks of zap
+    r"|The last packet s|\(Background on this error at: |Please make sure your database server "  # MySQL, SQLAlchemy, Prisma
+    r"|Server: \S{1,200} \(https?\)|Request: [A-Z]{3,8} /"  # Plug
     r"|BEGIN failed--|Compilation failed in require at |from \w{1,30} in [A-Z]|\S{1,300}\.go:\d{1,6} \(0x"  # Perl, Ecto, Gin
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
@@ -50,7 +52,7 @@ _CONTINUES = re.compile(
     r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?::\s|$)"
 )
 _JVM_EXCEPTION = re.compile(r"(?:[a-z_][a-z0-9_]*+\.)++[A-Z$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?:: |$)")
-_EXCEPTION = re.compile(r"[A-Za-z_$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?:: |$)")
+_EXCEPTION = re.compile(r"[A-Za-z_$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)")
 _POSTGRESQL = re.compile(r"[^\n]{0,200}?(?:DETAIL|HINT|STATEMENT|CONTEXT|QUERY|LOCATION):  ")
 _GO = re.compile(
     r"\t|goroutine |created by |\[signal |exit status |runtime(?: stack:|: )|panic: |fatal error: |running tests:"
@@ -113,7 +115,7 @@ class Heads:
         if self.language in ("js", "message") and _JS_ERROR.match(line, 0, _LONGEST):
             return self.language == "js" or self._repeats(line)
         if self.language == "message":
-            return False
+            return self._exception != "" and line[:2] == "  "
         if self.language == "go" and line.startswith("fatal error: "):  # behind a stack that is too large
             return True
         if self.language == "python" and line.startswith("Error: unhandled exception: "):  # Nim's head is like Python's
@@ -142,7 +144,7 @@ class Heads:
             self.begin(timestamp, level in SERIOUS, line)
             if _EXCEPTION.match(line, 0, _LONGEST):
                 self._exception = line.partition(":")[0]
-            self._free_lines = int(line.endswith(":") or self.language == "clojure")
+            self._free_lines = int(line.endswith(":") or self.language in ("clojure", "js"))
         return None
 
     def _repeats(self, line: str) -> bool:

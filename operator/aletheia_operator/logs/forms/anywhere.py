@@ -106,7 +106,7 @@ _SYMBOL_WITHIN = 60
 _BADGE = re.compile(
     r" {1,3}(?:[A-Z]{2,8} {2,4})?(INFO|WARN|ERROR|DEBUG|SUCCESS|LOG) {2}(?=[A-Z\"'\[][\w ]{2})"
     r"| (info|warn|error|success) {2}(?=\S)"  # Remix
-    r"| {4,40}(DEBUG|INFO|WARNING|ERROR|CRITICAL) {2,5}(?=\S)"  # Rich, below a line of the same second
+    r"| {3,40}(DEBUG|INFO|WARNING|ERROR|CRITICAL) {2,5}(?=\S)"  # Rich, below a line of the same second
 )
 _CLOSING = {"[": "]", "<": ">", "(": ")"}
 _REST_OF_TIME = re.compile(

@@ -12,7 +12,7 @@ _NOT_NAMES = "note|re|info|usage|example|subject|tip|question|answer|todo|fixme|
 _LEVEL_FIRST = re.compile(
     rf"({_SMALL}) (?=[A-Z][a-z'’]{{1,30}} \S)"  # yarn, React Native
     rf"|((?i:{_SMALL})) (?:=>|[›»❯▶➜]) "  # Storybook, signale
-    rf"|({_SMALL}) in (?=[./][^\s,]{{1,200}}, lines? \d)"  # Zeek
+    rf"|(fatal error|{_SMALL}) in (?=[./][^\s,]{{1,200}}, lines? \d)"  # Zeek
     r"|(success) (?=[a-z][^\n]{1,200} - \d{1,6}\.\d{3}s$)"  # Gatsby
     rf"|({_LARGE})(?:[/@][\w.-]{{1,60}}|\([\w.:-]{{1,60}}\)): (?=\S)"
     r"|(?:Critical )?(Error|Warning|Info|Note) \(\d{3,7}\): (?=\S)"  # Quartus
@@ -28,6 +28,7 @@ _SMALL_BEHIND_NAME = re.compile(  # Prisma, LaTeX, rsync
 )
 _BEHIND_NAME = re.compile(
     rf"(?!(?:{_NOT_NAMES}):)[a-z][\w.+-]{{1,30}}(?:\[\d{{1,10}}\])?: ({_LARGE}) (?=[^\s=:|,a-z])"  # mdadm
+    rf"|[a-z][\w.]{{1,60}}(?: {{2,20}}|\[\d{{1,9}}\]): ({_LARGE}) {{1,8}}(?=[^\s=|])"  # Python, Ignition
     rf"|[a-z][\w.]{{1,30}}-({_LARGE}): "  # GLib
     r"|[a-z][\w-]{1,30}: [a-z][\w-]{1,30}(?:\([^()\s]{1,60}\)){0,2}(?:<[^<>\s]{1,60}>){0,3}"
     r": (Panic|Fatal|Error|Warning|Info|Debug): "  # Dovecot
@@ -56,7 +57,8 @@ _DECORATED = re.compile(  # Abaqus, Ansys, Nastran, LS-DYNA, OpenFOAM, ModelSim,
     r"|\*{3} \[[^\]\n]{1,200}\] (Error) \d"  # SCons
 )
 _OF_BRACKETS = re.compile(  # env_logger, Contiki-NG, kubeadm, Ansible, Syft
-    rf"\[({_LARGE})(?: {{1,2}}[\w-]{{1,60}}(?:::|\.)[\w:.-]{{1,80}}\] (?=\S)|: {{1,2}}[A-Za-z][\w .-]{{0,30}}\] "
+    rf"\[({_LARGE})(?: {{1,2}}(?:[\w-]{{1,60}}(?:::|\.)[\w:.-]{{1,80}}"
+    rf"|[a-z]\w{{0,30}}_\w{{1,30}})\] (?=\S)|: {{1,2}}[A-Za-z][\w .-]{{0,30}}\] "
     rf"| [A-Z][\w-]{{1,40}}\]: |[:|][\w .-]{{1,40}}\]:? (?=\S)"
     rf"|/[\w .-]{{1,40}}\]: )|\[[A-Za-z]\w{{0,30}} ((?i:{_SMALL}))\]: (?=\S)|\[[A-Z]{{3,15}} (WARNING|ERROR"
     rf"|NOTICE)\]:? (?=\S)|\[\d{{4,10}}\] {{1,2}}({_LARGE}) (?=\S)"

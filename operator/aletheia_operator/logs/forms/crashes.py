@@ -95,6 +95,7 @@ _OTHERS = re.compile(
     r"|(?P<d>[\w.]{1,100}(?:Error|Exception)@[\w./\\-]{1,200}\(\d{1,9}\): )"
     r"|Unhandled [A-Z-]{3,60} in thread #<|[\w.-]{1,60}: Uncaught exception [\w.:-]{1,200}:$"  # SBCL, Haskell
 )
+_OF_RAILS = re.compile(r"(?:ActiveRecord|ActionController|ActionView|ActiveModel|PG|Mysql2|Net)(?:::[A-Z]\w{1,60}){1,3}: ")
 _NAMED = re.compile(
     r"(?:\[[A-Za-z][\w./@-]{0,40}\] ){1,3}[A-Z]\w{0,60}[a-z\d](?:Error|Exception): \S"
 )  # behind names in brackets
@@ -179,8 +180,11 @@ def _level_after_time(line: str) -> str | None:
 
 def _level_by_pattern(line: str) -> str | None:
     head = line[:HEAD_LENGTH]
-    if head[-1:].isdigit() and _JS_PLACE.match(head):
-        return "FATAL"
+    if head[-1:].isdigit():
+        if _JS_PLACE.match(head):
+            return "FATAL"
+        if head[:12] == "Deprecated: " and " on line " in head[-20:]:  # PHP
+            return "WARN"
     if head[-1:] == "." and " line " in head[-20:] and _PERL.match(head):
         return "ERROR"
     if ": " not in head and head[-4:] not in _ENDS:
@@ -192,9 +196,13 @@ def _level_by_pattern(line: str) -> str | None:
             return "ERROR"
         if head[-1:] == ")" and _RUBY.match(head):
             return "ERROR"
+    if head[-1:] == ")" and ":in " in head and _RUBY.match(head):  # of a class with another name
+        return "ERROR"
     if ": [BUG] " in head and _RUBY_BUG.match(head):
         return "FATAL"
     if " invoked oom-killer: " in head and _OOM_KILLER.match(head):
+        return "ERROR"
+    if "::" in head[:20] and _OF_RAILS.match(head):
         return "ERROR"
     if head[:3] == "lua" and _LUA.match(head):
         return "ERROR"

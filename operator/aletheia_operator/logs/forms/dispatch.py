@@ -13,7 +13,7 @@ Form = Callable[[str], Recognised | None]
 
 _SGR = re.compile(r"\x1b\[[\d;]{0,20}m")  # colours
 _SENTENCE = re.compile(  # two words that no head begins with
-    r"(?![Ff]atal |success |(?:error|warning) in [./]|[a-z]{2,12} (?:error|warning): "
+    r"(?![Ff]atal |success |(?:error|warning) in [./]|[A-Za-z][a-z]{1,12} (?:error|warning): "
     r"|[EWIDFVewidfv][a-z]{3,10} [\w./-]{1,100}:\d)"
     r"[A-Za-z][a-z]{1,30} [a-z]{2}"
 )

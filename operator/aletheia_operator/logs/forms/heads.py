@@ -103,6 +103,7 @@ _OPENING_VALUES = frozenset({": {", ": [", ": (", ": |", ": >"})
 _REQUEST = re.compile(r" \S{0,299}[^\s:] (?:HTTP|SIP|RTSP)/\d")
 _RESULTS = frozenset({"FAIL", "Fail", "fail"})  # of tests, at the end of a line
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DOTTED = re.compile(r"[a-z_]\w{0,40}(?:\.[a-z_]\w{0,40}){1,8}")
 _BULLET = re.compile(r"\s{0,40}[-*+•] ")
 _STAMP = re.compile(r" (?:- |\| )?\[?(?:\d\d-\d\d\||(?:\d{4}[-/])?\d\d[-/]\d\d[ T]\d\d:|\d\d:\d\d)")
 _OPENING = re.compile(
@@ -199,6 +200,10 @@ def _shows_level(line: str, match: "re.Match[str]", before: str) -> bool:
         return _BOXED.match(line, at, at + HEAD_LENGTH) is not None
     if match[4] and _UUID.fullmatch(before):  # Kanidm: of a request
         return True
+    if (
+        match[4] and line[at : at + 1] == " " and not line[at + 1 : at + 2].islower() and _DOTTED.fullmatch(before)
+    ):  # Python's `%(name)s %(levelname)s %(message)s`
+        return True
     if decorated:
         return len(decorated) > 1 and (line[match.start(2) - 1] != "(" or line[at : at + 1] == ":")
     if delimited:
@@ -249,7 +254,7 @@ def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
     opening, rest = line[:at].strip()[:1], line[end : end + HEAD_LENGTH]
     if opening in ("(", "<") and _NOUN_AND_VERB.match(rest):
         return False
-    if opening == "|":  # a table
+    if opening == "|" or rest[:3] == " = ":  # a table, a setting
         return False
     if opening == "<":  # XML
         return rest[:1] in (" ", ":") and "</" not in rest

@@ -63,6 +63,7 @@ _OF_PATHS = (
 _OF_NAMES = (
     r"(?P<level>Error|Warning|Info|SysError|Fatal|Break) in <[\w:~ ]{1,100}>: ",  # ROOT
     rf"[A-Z]{{2,5}}\d{{0,3}} (?P<level>[DTIWEF]) (?:\d{{4}}[-/])?\d\d[-/]\d\d {_CLOCK}",  # Teradata
+    r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} -> (?P<level>[!^])\S",  # ClamAV
     r"guix(?: [a-z-]{1,20})?: (?P<level>error|warning): ",
     rf"[a-z][\w ]{{1,20}}:(?P<level>{_CAPITALS}|MESSAGE):\d{{4}}-\d\d-\d\d \d\dh\d\d\.\d\d ",  # OpenVAS
 )
@@ -96,7 +97,8 @@ _LEVELS = {
     "0": "FATAL", "1": "FATAL", "2": "FATAL", "3": "ERROR", "4": "WARN", "5": "INFO", "6": "INFO", "7": "DEBUG",
     "S": "ERROR", "N": "INFO", "C": "FATAL", "Severe": "ERROR", "SysError": "ERROR", "Break": "FATAL", "Internal": "INFO",
     "MESSAGE": "INFO", "Default": "INFO", "Fault": "FATAL", "Display": "INFO", "VeryVerbose": "TRACE",
-    "emergenc": "FATAL", "Fatal error": "FATAL", "UNUSUAL": "WARN", "**BROKEN**": "ERROR", "Msg": "INFO", "style": "INFO",
+    "!": "ERROR", "^": "WARN", "emergenc": "FATAL", "Fatal error": "FATAL", "UNUSUAL": "WARN", "**BROKEN**": "ERROR",
+    "Msg": "INFO", "style": "INFO",
     "<2>": "DEBUG", "<4>": "INFO", "<8>": "WARN", "<16>": "ERROR", "<32>": "FATAL",
     "Retry": "WARN", "Profiling": "DEBUG", "notification": "INFO", "debugging": "DEBUG",
 }  # fmt: skip

@@ -37,7 +37,7 @@ def read_logfmt(line: str) -> Recognised | None:
     found = _level_key(pairs)
     if at < len(line) and not (found and first[1] in (found, *_TIME_KEYS)):  # a sentence with an equals sign
         return None
-    if at < len(line) and _SENTENCE.match(line, at):
+    if at < len(line) and (_SENTENCE.match(line, at) or first[1].isupper()):  # a sentence; a shell's setting
         return None
     if len(pairs) < 2 and (not found or found in ("at", "prio", "priority") or at == len(line)):
         return None

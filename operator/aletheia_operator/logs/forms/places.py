@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aletheia_operator.logs.forms.prose import TALK, is_compound
+from aletheia_operator.logs.forms.prose import TALK, is_behind_service, is_compound
 from aletheia_operator.logs.levels import LEVELS
 
 _SHORT = {
@@ -88,7 +88,7 @@ _PROGRAM = re.compile(r"(?=[\w.-]{0,60}[#\[\d./])[\w.#/-]{1,60}(?:\[\d{1,10}\])?
 _DOTTED = re.compile(r"[\w$-]{1,40}(?:[./][\w$-]{1,40}){1,8}[\s:]")
 _THREAD = re.compile(r" \[?[0-9A-F]{6,16}")
 _NAME_AFTER_ZULU = re.compile(r" [a-z][\w-]{1,40}")
-_WORD_CHARACTER = re.compile(r"\w")
+_WORD_CHARACTER = re.compile(r"[^\Wℹ]")
 _LETTER = re.compile(r"[^\W\d]")
 _ATTACHED = re.compile(
     r"-\d{1,2}\t|> |>$|::|\([\w.:@#-]{1,60}\):|\( {0,8}\d{1,9}\):|\*{1,2}:? (?!(?:is|was|are) )|/[\w.-]{1,60}: |;(?! )"
@@ -123,7 +123,7 @@ _DASHED_LAST = re.compile(r" ?[\w]{1,40}(?:[._-][\w]{1,40}){1,8}\.?")
 _MESSAGE_ID = re.compile(r"[A-Z][A-Z\d]{0,8}-[\dA-Z][\dA-Z-]{1,30} ")
 _LOGGER_LAST = re.compile(r"[\s\]]{1,4}[a-z][\w-]{0,30}\.")
 _PAIR = re.compile(r"[a-z]\w{0,30}=\S")
-_DOTTED_NAME = re.compile(r"[a-z]\w{1,30}(?:\.\w{1,30}){1,8} ")
+_DOTTED_NAME = re.compile(r"[a-z]\w{0,30}(?:\.\w{1,30}){1,8}[ (]")
 _SPACES_OF_NAMES = re.compile(r"[\s\]]{0,4}[\w.-]{1,60}(?::[\w.-]{1,60}){0,4}:")  # of the package debug of Node.js
 _IN_FILE = re.compile(r"in [./][^\s,]{1,200}, lines? \d")
 _NUMBER = re.compile(r"\(\d{1,12}\) ")
@@ -219,7 +219,7 @@ def is_level(place: Place, word: str) -> bool:
         return _is_capital_level(place, plain_before)
     if place.small and place.blanks_after == 1 and word in _BEFORE_A_MESSAGE and _is_behind_time(place):
         return _NOUN.match(place.after) is None
-    return _is_small_level(place, plain_before)
+    return _is_small_level(place, word, plain_before)
 
 
 def _is_behind_time(place: Place) -> bool:
@@ -301,7 +301,7 @@ def _is_capital_level(place: Place, plain_before: bool) -> bool:
     )
 
 
-def _is_small_level(place: Place, plain_before: bool) -> bool:
+def _is_small_level(place: Place, word: str, plain_before: bool) -> bool:
     after = place.after[0]
     if _CHAT_LAST.search(place.gap):
         return False
@@ -324,6 +324,8 @@ def _is_small_level(place: Place, plain_before: bool) -> bool:
         return True
     if bare and _PAIR.match(place.after):
         return True
+    if plain_before and place.timed and is_behind_service(place.gap, word):
+        return place.blanks_after == 1 and after.isupper()
     if plain_before or place.blanks_after > 1:
         return False
     if bare and (_ARROW.match(place.after) or (after == "(" and _NUMBER.match(place.after))):

@@ -12,7 +12,9 @@ from aletheia_operator.logs.levels import LETTERS, SYSLOG, level_of_word
 
 _BEGINNINGS = {
     "npm ERR!": "ERROR", "npm error ": "ERROR", "npm WARN ": "WARN", "npm warn ": "WARN", "npm notice ": "INFO",
-    "npm http ": "DEBUG", "error Command failed": "ERROR", "error An unexpected error": "ERROR", "error Couldn't": "ERROR",
+    "npm http ": "DEBUG",
+    "npm info ": "INFO", "npm verb ": "TRACE", "npm sill ": "TRACE", "npm verbose ": "TRACE", "npm silly ": "TRACE",
+    "error Command failed": "ERROR", "error An unexpected error": "ERROR", "error Couldn't": "ERROR",
     'error Command "': "ERROR", "info Visit https://yarnpkg": "INFO", "info No lockfile found": "INFO",
     "success Saved lockfile": "INFO",
     "warning package.json:": "WARN", " ERR_PNPM_": "ERROR", "ERR_PNPM_": "ERROR",
