@@ -29,12 +29,16 @@ async def test_work_on_the_loop_is_a_pause_with_its_place() -> None:
 
     watch = LoopWatch(report).start()
     try:
-        compute(2 * LONG_SECONDS)
-        await asyncio.wait_for(reported.wait(), LONGEST_TEST_SECONDS)
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
+            while watch.longest is None:  # noqa: ASYNC110 (until the watch has begun)
+                await asyncio.sleep(0)
+            compute(4 * LONG_SECONDS)
+            while not any(pause.own_seconds >= LONG_SECONDS for pause in pauses):  # a slow machine makes others, too
+                reported.clear()
+                await reported.wait()
     finally:
         watch.stop()
-    assert pauses[0].own_seconds >= LONG_SECONDS
-    assert "compute" in pauses[0].place
+    assert "compute" in max(pauses, key=lambda pause: pause.own_seconds).place
     assert watch.longest is not None
     assert watch.longest.seconds >= max(pause.seconds for pause in pauses)
 

@@ -78,8 +78,8 @@ async def test_a_worker_keeps_what_this_process_would(
         await run.feed(block)
     result = await run.end()
     assert result.spool.file.owner is order.scratch.owner
-    expected = here(make_order(tmp_path, max_bytes, encrypted))
-    assert kept(result) == kept(expected)
+    expected = await asyncio.to_thread(here, make_order(tmp_path, max_bytes, encrypted))
+    assert await asyncio.to_thread(kept, result) == await asyncio.to_thread(kept, expected)
     assert (result.spool.total, result.spool.kept) == (expected.spool.total, expected.spool.kept)
     assert result.count.summary() == expected.count.summary()
     assert run.position == result.position == expected.position
@@ -134,6 +134,8 @@ async def test_a_run_that_is_given_up_leaves_no_file(parsers: Parsers, tmp_path:
 async def test_a_run_that_is_given_up_before_its_end_leaves_no_file(parsers: Parsers, tmp_path: Path) -> None:
     """The worker closes it: the same process goes on, and has no more files than before."""
     first = await parsers.open(make_order(tmp_path))
+    await first.feed(BLOCKS[0])
+    await first.drain()  # now the process has started
     (pid,) = parsers.pids
     before = len(os.listdir(f"/proc/{pid}/fd"))
     for _ in range(3):
@@ -200,8 +202,11 @@ async def test_a_worker_that_is_killed_is_noticed_and_replaced(parsers: Parsers,
 @pytest.mark.logs_errors("did not answer for")
 async def test_a_worker_that_hangs_is_killed(tmp_path: Path) -> None:
     """It is killed after its time limit, and the runs of other workers continue."""
-    parsers = Parsers(processes=2, request_seconds=5)
+    parsers = Parsers(processes=2, request_seconds=LONGEST_TEST_SECONDS)
     hanging = await parsers.open(make_order(tmp_path))
+    await hanging.feed(BLOCKS[0])
+    await hanging.drain()
+    hanging._worker._request_seconds = 0.2
     (pid,) = parsers.pids
     os.kill(pid, signal.SIGSTOP)
     other = await parsers.open(make_order(tmp_path))
