@@ -54,9 +54,9 @@ def serving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Itera
             await runner.cleanup()
 
     try:
-        yield lambda handler: asyncio.run_coroutine_threadsafe(start(handler), loop).result(10)
+        yield lambda handler: asyncio.run_coroutine_threadsafe(start(handler), loop).result(60)
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(30)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.unit.fakes import LONGEST_TEST_SECONDS
+
 
 @dataclass
 class ForwardProxy:
@@ -48,19 +50,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         if not self.begin():
             return
-        with socket.create_connection(("127.0.0.1", self.proxy.target), 5) as server:
+        with socket.create_connection(("127.0.0.1", self.proxy.target), LONGEST_TEST_SECONDS) as server:
             self.send_response(200)
             self.end_headers()
             backward = threading.Thread(target=_pump, args=(server, self.connection), daemon=True)
             backward.start()
             _pump(self.connection, server)
-            backward.join(5)
+            backward.join(LONGEST_TEST_SECONDS)
 
     def do_GET(self) -> None:
         if not self.begin():
             return
         parts = urlsplit(self.path)
-        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.target, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.target, timeout=LONGEST_TEST_SECONDS)
         kept = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy-")}
         connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=kept)
         answer = connection.getresponse()
@@ -76,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.proxy.asked.append(f"{self.command} {self.path}")
         self.proxy.begun.set()
         if self.proxy.silent:
-            self.proxy.over.wait(10)
+            self.proxy.over.wait(2 * LONGEST_TEST_SECONDS)
             return False
         if (status := self.proxy.status_for(self.headers)) is not None:
             self.send_error(status, "go away canary-word")
@@ -108,4 +110,4 @@ def forward_proxy(target: int, **settings: Any) -> Iterator[ForwardProxy]:
         proxy.over.set()
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(LONGEST_TEST_SECONDS)

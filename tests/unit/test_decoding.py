@@ -19,7 +19,7 @@ def test_few_large_values_are_decoded_at_a_time() -> None:
     def use(text: bytes) -> int:
         with decoded(text) as value:
             begun.release()
-            assert may_end.wait(10)
+            assert may_end.wait(LONGEST_TEST_SECONDS)
             return len(value)
 
     with ThreadPoolExecutor(8) as threads:
@@ -30,7 +30,7 @@ def test_few_large_values_are_decoded_at_a_time() -> None:
         small = threads.submit(use, b"[]")
         assert begun.acquire(timeout=LONGEST_TEST_SECONDS)
         may_end.set()
-        assert [future.result(10) for future in [*large, small]] == [1, 1, 1, 1, 0]
+        assert [future.result(LONGEST_TEST_SECONDS) for future in [*large, small]] == [1, 1, 1, 1, 0]
 
 
 def test_a_place_is_free_again_after_a_fault() -> None:

@@ -30,6 +30,7 @@ from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, unfinished
 from tests.unit.artifacts_server import ALICE, Api, listed, serving, session_of
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.proxies import program
 
 
@@ -221,7 +222,7 @@ async def test_a_refused_file_ends_the_waits_of_the_others(api: Api, tmp_path: P
     @contextmanager
     def one_is_down(path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         if path.endswith(refused):
-            assert waiting.wait(10)
+            assert waiting.wait(LONGEST_TEST_SECONDS)
             with lying(403, b'{"message": "forbidden"}')(path, headers) as answer:
                 yield answer
         elif "/files/" in path:
@@ -233,7 +234,8 @@ async def test_a_refused_file_ends_the_waits_of_the_others(api: Api, tmp_path: P
 
     remote = Remote(one_is_down, "shop", "payments", delays=(3600,))
     with pytest.raises(Refused, match="forbidden"):
-        await asyncio.wait_for(asyncio.to_thread(fetch_session, remote, SessionLayout(tmp_path / "mine")), 20)
+        async with asyncio.timeout(LONGEST_TEST_SECONDS):
+            await asyncio.to_thread(fetch_session, remote, SessionLayout(tmp_path / "mine"))
 
 
 KUBECTL = """import sys

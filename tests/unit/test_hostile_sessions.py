@@ -27,6 +27,7 @@ from aletheia_operator.session.unseal import decrypt_artifact
 from aletheia_operator.text.yaml_text import yaml_text
 from tests.support.operator import until
 from tests.unit.artifacts_server import made
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.proxies import connect, lying, program
 
 
@@ -152,7 +153,7 @@ listening = socket.socket(socket.AF_UNIX)
 listening.bind(path)
 listening.listen()
 open({marks!r}, "w").write(f"{{os.getpid()}} {{os.path.dirname(path)}}")
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -173,17 +174,17 @@ def test_a_command_that_is_ended(number: int, tmp_path: Path, monkeypatch: pytes
     assert os.stat(folder).st_mode & 0o777 == 0o700
     time.sleep(0.3)
     running.send_signal(number)
-    assert running.wait(20) != 0
+    assert running.wait(LONGEST_TEST_SECONDS) != 0
     assert os.path.exists(folder) is (number == signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
-    until(lambda: not is_alive(int(proxy)), 20, "the proxy has ended")
+    until(lambda: not is_alive(int(proxy)), LONGEST_TEST_SECONDS, "the proxy has ended")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_download_that_is_ended(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It leaves no `kubectl get --raw`, also if no byte comes, and from any thread."""
     pid = tmp_path / "pid"
-    waits = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()) + ' ')\ntime.sleep(60)"
+    waits = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()) + ' ')\ntime.sleep(3600)"
     program(tmp_path, waits, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     code = (
@@ -192,10 +193,10 @@ def test_a_download_that_is_ended(number: int, tmp_path: Path, monkeypatch: pyte
         "threading.Thread(target=read).start()"
     )
     running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    until(lambda: pid.exists() and pid.read_text().endswith(" "), 20, "kubectl runs")
+    until(lambda: pid.exists() and pid.read_text().endswith(" "), LONGEST_TEST_SECONDS, "kubectl runs")
     running.send_signal(number)
-    assert running.wait(20) == -number
-    until(lambda: not is_alive(int(pid.read_text())), 20, "kubectl has ended")
+    assert running.wait(LONGEST_TEST_SECONDS) == -number
+    until(lambda: not is_alive(int(pid.read_text())), LONGEST_TEST_SECONDS, "kubectl has ended")
 
 
 def is_alive(pid: int) -> bool:

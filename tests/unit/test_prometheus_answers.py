@@ -646,7 +646,7 @@ async def test_a_hostile_query_delays_nobody(serve: Serve) -> None:
     fetcher = PrometheusFetcher()
     hostile = [" or ".join(["a"] * 1_600), "a>" * 4_000 + "a", ",".join(['a{b=~"(\\\\pL{1000}){100}"}'] * 200), "(" * 8_000]
     tasks = [asyncio.create_task(fetch_all(fetcher, sources, metrics=[{"query": query}])) for query in hostile * 10]
-    assert len(await asyncio.wait_for(fetch_all(fetcher, other, metrics=[{"query": "up"}]), 5)) == 1
+    assert len(await asyncio.wait_for(fetch_all(fetcher, other, metrics=[{"query": "up"}]), LONGEST_TEST_SECONDS)) == 1
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(
         isinstance(result, list) or (isinstance(result, SourceError) and result.reason is GapReason.REJECTED)

@@ -17,6 +17,7 @@ from aletheia_operator.logs.worker import Runs
 from aletheia_operator.scratch import Scratch, Scratches, Stored
 from aletheia_operator.session import EntryBuffer
 from aletheia_operator.text.batches import SEPARATOR, Encoded
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 
 def open_files(directory: Path) -> int:
@@ -75,10 +76,10 @@ def test_a_thread_that_writes_on_is_refused(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=write)
     thread.start()
-    writing.wait(10)
+    writing.wait(LONGEST_TEST_SECONDS)
     owner.close()
     others = [os.open(tmp_path / f"other-{number}", os.O_RDWR | os.O_CREAT) for number in range(20)]
-    thread.join(10)
+    thread.join(LONGEST_TEST_SECONDS)
     assert len(errors) == 1
     assert all(os.fstat(other).st_size == 0 for other in others)
     for other in others:

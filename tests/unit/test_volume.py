@@ -10,6 +10,7 @@ import pytest
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.redaction_key import redaction_key
 from aletheia_operator.session.volume import bind_volume, open_volume
+from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 
 def test_a_volume_keeps_its_id(tmp_path: Path) -> None:
@@ -27,11 +28,11 @@ def test_all_who_begin_at_once_have_the_same(made: Callable[[SessionLayout], obj
         start = Barrier(8)
 
         def begin(layout: SessionLayout = layout, start: Barrier = start) -> object:
-            start.wait(5)
+            start.wait(LONGEST_TEST_SECONDS)
             return made(layout)
 
         with ThreadPoolExecutor(8) as threads:
-            found = [future.result(5) for future in [threads.submit(begin) for _ in range(8)]]
+            found = [future.result(LONGEST_TEST_SECONDS) for future in [threads.submit(begin) for _ in range(8)]]
         assert set(found) == {made(layout)}
 
 
