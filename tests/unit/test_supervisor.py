@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.run import limited
 from aletheia_operator.handlers.status_writer import Claim, StatusWriter
 from aletheia_operator.investigate.uploader import Uploader
+from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.session import Manifest, age, find_session
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
@@ -428,6 +430,18 @@ async def queued_rig(root: Path, **changes: Any) -> Rig:
     rig.observe(make_body())
     await rig.until(lambda: rig.last.get("phase") == "Queued")
     return rig
+
+
+async def test_closing_ends_the_idle_log_parsers(rig: Rig) -> None:
+    """No task and no process is left, for which kopf would wait before the operator's end."""
+    parsers = Parsers()
+    rig.supervisor.shared = replace(rig.supervisor.shared, tools=replace(rig.supervisor.shared.tools, parsers=parsers))
+    before = asyncio.all_tasks()
+    parsers.warm()
+    await rig.until(lambda: parsers.pids)
+    await rig.supervisor.close()
+    assert asyncio.all_tasks() == before
+    assert parsers.pids == []
 
 
 async def test_a_queued_investigation_can_be_cancelled(tmp_path: Path) -> None:

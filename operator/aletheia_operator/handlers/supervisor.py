@@ -132,11 +132,11 @@ class Supervisor:
             await asyncio.wait([self._tasks[uid]], timeout=SETTLE_SECONDS)
 
     async def close(self) -> None:
-        """Stop every capture. The next process resumes them."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
+        """Stop every capture, which the next process resumes, then the workers that parse logs."""
+        for task in (tasks := list(self._tasks.values())):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.shared.tools.parsers.close()
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
