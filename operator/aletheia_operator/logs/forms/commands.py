@@ -28,7 +28,7 @@ _SMALL_BEHIND_NAME = re.compile(  # Prisma, LaTeX, rsync
 )
 _BEHIND_NAME = re.compile(
     rf"(?!(?:{_NOT_NAMES}):)[a-z][\w.+-]{{1,30}}(?:\[\d{{1,10}}\])?: ({_LARGE}) (?=[^\s=:|,a-z])"  # mdadm
-    rf"|[a-z][\w.]{{1,60}}(?: {{2,20}}|\[\d{{1,9}}\]): ({_LARGE}) {{1,8}}(?=[^\s=|])"  # Python, Ignition
+    rf"|[a-z][\w.]{{1,60}}(?: {{2,20}}|\[\d{{1,9}}\]): ({_LARGE})(?: {{2,8}}(?=[^\s=|])| (?=[^\sa-z=|]))"  # Python, Ignition
     rf"|[a-z][\w.]{{1,30}}-({_LARGE}): "  # GLib
     r"|[a-z][\w-]{1,30}: [a-z][\w-]{1,30}(?:\([^()\s]{1,60}\)){0,2}(?:<[^<>\s]{1,60}>){0,3}"
     r": (Panic|Fatal|Error|Warning|Info|Debug): "  # Dovecot
@@ -45,7 +45,7 @@ _BRACKETED_BEHIND_NAME = re.compile(
     rf"|[A-Za-z][\w./-]{{1,60}} \[((?i:{_SMALL}))\]:? (?=[A-Z][a-z]))"
 )
 _OF_SIGNS = re.compile(  # makepkg
-    rf"(?:\*{{2,5}}|>{{2,5}}|!{{1,3}}|={{2,5}}>?|-{{2,5}}>?) ({_LARGE})(?::| =>| in (?=[\w./-]{{1,80}}\.[A-Za-z]{{1,4}}:\d)) "
+    rf"(?:\*{{2,5}}|%|>{{2,5}}|!{{1,3}}|={{2,5}}>?|-{{2,5}}>?) ({_LARGE})(?::| =>| in (?=[\w./-]{{1,80}}\.[A-Za-z]{{1,4}}:\d)) "
     rf"{{0,1}}(?=\S)|\+?\d[\d.]{{0,8}}(?:ms|s|µs) ({_LARGE}) (?=\S)"
     rf"|\{{({_LARGE})\}} (?=[^\sa-z])|\|({_LARGE})\| - (?=\S)"
 )

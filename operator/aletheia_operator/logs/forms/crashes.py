@@ -75,7 +75,7 @@ _THREAD = re.compile(
 _EXCEPTION = re.compile(
     r"(?:Uncaught (?:\(in promise\) )?|Caught: )?(?!(?:Error|Exception|Throwable)(?:$|: $))"
     r"(?:[A-Za-z_]\w{0,100}+(?:[.:\\/$]{1,2}+\w{1,100}+){1,20}+|[A-Z]\w{0,100}+)"
-    r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)"
+    r"(?:(?<=Error)|(?<=Exception)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$| \([^\n]{1,300}\):$)"
 )  # fmt: skip
 _UNCAUGHT = re.compile(r"Uncaught (?:\(in promise\) )?(?:[\w.\\]{0,100}?)(?:Error|Exception): |Error \[\w{1,60}\]: ")
 _JS_PLACE = re.compile(
@@ -187,7 +187,7 @@ def _level_by_pattern(line: str) -> str | None:
             return "WARN"
     if head[-1:] == "." and " line " in head[-20:] and _PERL.match(head):
         return "ERROR"
-    if ": " not in head and head[-4:] not in _ENDS:
+    if ": " not in head and head[-4:] not in _ENDS and head[-2:] != "):":
         return None
     if ("xception" in head or " : " in head or "@" in head or head[:9] == "Unhandled") and (match := _OTHERS.match(head)):
         return "ERROR" if match.lastgroup else "FATAL"

@@ -37,7 +37,7 @@ _LEVEL = rf"""
     | \[(?:[\w \#-]{{1,60}}/|\s{{0,8}}(?=[A-Z]{{3,12}}\s{{1,8}}\d))({UPPER})(?:\s{{1,8}}\d[\w:.,/+ -]{{4,80}})?\]
     | (?=[A-Z]|[a-z_][\w-]{{0,60}}\.)(?:[A-Za-z_][\w-]{{0,60}}\.)?({UPPER})(?=[\s:\])>|\[;]|,\S|/[\w -]{{1,60}}\]|$)
     | (?=[tdinwesfcpvTDINWESFCPV])((?i:{_DELIMITED.replace(" ", chr(92) + "s")}))(?={_DELIMITER})
-    | (LOG)(?=:\s|\s+\[|\s\w+:|\s[CS]-0x)
+    | (LOG)(?=:\s|\s+\[|\s\w+:|\s[CS]-0x|\s(?:kernel\sfile|listening\son|process\sup)\b)
     )"""
 _PIECE = r"""
     (?:
@@ -260,7 +260,7 @@ def _opens_decorated(line: str, at: int, end: int, word: str) -> bool:
         return rest[:1] in (" ", ":") and "</" not in rest
     if opening == "(" and word.islower() and ((rest[:1] == " " and rest[1:2].islower()) or line[:1].isspace()):
         return False
-    return bool(rest.strip()) or word.isupper() or rest[:1] == " "  # else a section of a settings file
+    return bool(rest.strip()) or (word.isupper() and opening != "(") or rest[:1] == " "  # else a section of a settings file
 
 
 _LONGEST_VALUE = 60

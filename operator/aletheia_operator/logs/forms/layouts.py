@@ -28,6 +28,8 @@ _BEHIND_TIME = (
     r"Z [A-Z]{3,5}\d{4,5}(?P<level>[EWIS]): ",  # IBM's message ids
     rf" [+-]\d{{4}} [A-Z_]{{2,30}} \((?P<level>{_WORDS})\) ",  # Qpid Dispatch, Skupper
     r"Z (?P<level>trace|debug|info|warning|error|critical) envoy [a-z][a-z_]{1,30} ",  # Istio
+    r"Z (?:backstage|rootHttpRouter|catalog|search|auth|scaffolder|techdocs|proxy|kubernetes|permission|events|signals"
+    r"|notifications) (?P<level>debug|info|warn|error) ",  # Backstage: its plugins
     r" \[(?P<level>[1-5]0)\] \[[a-z][\w.]{1,60}(?: \d{1,9})?\] ",  # Checkmk: numbers of Python's levels
     r" (?P<level>(?:emergenc(?=ies)|alert(?=s)|error(?=s)|warning(?=s)|notification(?=s)|informational|debugging))"
     r"(?:ies|s)?: [A-Z]{2,20}: ",  # Quagga
@@ -80,7 +82,7 @@ _OF_BRACKETS = (
 )
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LAYOUTS = {
-    "[": _joined(*_OF_BRACKETS),
+    "[": _joined(*_OF_BRACKETS, rf"\[\d\] {_TIME}Z [a-z]{{3,20}} (?P<level>debug|info|warn|error) "),
     '"': _joined(  # ColdFusion, Lucee, hMailServer: a time in one of the next columns
         rf'"(?P<level>(?i:{_WORDS}))"(?:[,;\t] ?(?:"[^"\n]{{0,100}}"|[\w.-]{{1,20}})){{0,3}}?[,;\t] ?"(?:{_TIME}|{_CLOCK})'
     ),

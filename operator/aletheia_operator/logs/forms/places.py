@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aletheia_operator.logs.forms.prose import TALK, is_behind_service, is_compound
+from aletheia_operator.logs.forms.prose import TALK, is_compound
 from aletheia_operator.logs.levels import LEVELS
 
 _SHORT = {
@@ -219,7 +219,7 @@ def is_level(place: Place, word: str) -> bool:
         return _is_capital_level(place, plain_before)
     if place.small and place.blanks_after == 1 and word in _BEFORE_A_MESSAGE and _is_behind_time(place):
         return _NOUN.match(place.after) is None
-    return _is_small_level(place, word, plain_before)
+    return _is_small_level(place, plain_before)
 
 
 def _is_behind_time(place: Place) -> bool:
@@ -301,7 +301,7 @@ def _is_capital_level(place: Place, plain_before: bool) -> bool:
     )
 
 
-def _is_small_level(place: Place, word: str, plain_before: bool) -> bool:
+def _is_small_level(place: Place, plain_before: bool) -> bool:
     after = place.after[0]
     if _CHAT_LAST.search(place.gap):
         return False
@@ -324,8 +324,6 @@ def _is_small_level(place: Place, word: str, plain_before: bool) -> bool:
         return True
     if bare and _PAIR.match(place.after):
         return True
-    if plain_before and place.timed and is_behind_service(place.gap, word):
-        return place.blanks_after == 1 and after.isupper()
     if plain_before or place.blanks_after > 1:
         return False
     if bare and (_ARROW.match(place.after) or (after == "(" and _NUMBER.match(place.after))):

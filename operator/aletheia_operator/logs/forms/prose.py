@@ -18,12 +18,6 @@ _VERB = re.compile(
     r"|might|should"
     r"|shall|of|for|fell|rose|came|went) [a-z]"
 )
-_OF_SERVICES = frozenset({"info", "warn", "error", "debug"})
-_SERVICE = re.compile(  # a name between the time and the level, as Backstage writes it
-    r" (?!(?:users?|customers?|clients?|more|contact|system|server|network|database|internal|fatal|syntax|parse|type|page|time"
-    r"|health|product|account|critical|general|orders?|log|device|session|file|debug|extra|basic|build|human|disk|input) ?$)"
-    r"[a-z][\w-]{3,40} ?"
-)
 
 
 TALK = re.compile(r"\w\?(?:\s|$)|\bI\b")
@@ -42,8 +36,3 @@ def begins_sentence(line: str, at: int) -> bool:
     return line[at + 1 : at + 4].isupper() and (
         is_compound(line, at) or _PLURAL.match(line, at, at + 40) is not None or _VERB.match(line, at, at + 60) is not None
     )
-
-
-def is_behind_service(gap: str, word: str) -> bool:
-    """Return whether `gap`, between a time and the small word of a level, is a service's name, and not a part of a sentence."""
-    return word in _OF_SERVICES and _SERVICE.fullmatch(gap) is not None
