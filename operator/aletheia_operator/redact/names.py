@@ -35,7 +35,7 @@ _KEYS = words(
     ed25519 encrypt encryption enc exchange fernet function functions git github gitlab gpg grafana hash hmac host idp
     ingest ingestion insert instrumentation integration jwt kms launch license licence live lock login mac master merchant
     mgmt node oauth openai openssl operator owner paseto pass payment pem personal pgp pki preshared private prod project
-    provisioning query read recovery registration restricted root rsa sandbox sas sealing secret secure security sdk
+    provisioning query read recovery routing registration restricted root rsa sandbox sas sealing secret secure security sdk
     sealed sendgrid server service session shared sign signature signing skip snowflake ssh ssl storage stripe
     subscription superuser symmetric system tls token transport unlock unseal user vapid vault vpn webhook wep wg wifi wpa
     write x509 anthropic datadog dd fastly cf consul nomad linode vultr hetzner azure aws gcp mailgun twilio algolia maps
@@ -54,7 +54,7 @@ _KEYS = words(
 _AMBIGUOUS_KEYS = words(
     """
     service host node data project customer user server owner operator live lock query read write function functions login
-    system product object member
+    system product object member routing
     """
 )
 """Words before `key` that make its value a secret if it looks random: other values are names."""
@@ -78,7 +78,8 @@ _SECRETS = (
 _WORDS = {
     "pass": Kind.PASSWORD, "pwd": Kind.PASSWORD, "pw": Kind.PASSWORD, "pswd": Kind.PASSWORD, "psw": Kind.PASSWORD,
     "psk": Kind.PASSWORD, "userpass": Kind.PASSWORD, "passw": Kind.PASSWORD, "passkey": Kind.SECRET, "pws": Kind.PASSWORD,
-    "mnemonic": Kind.PASSWORD, "seedphrase": Kind.PASSWORD, "salt": Kind.SECRET, "pepper": Kind.SECRET, "jwt": Kind.SECRET,
+    "mnemonic": Kind.PASSWORD, "seedphrase": Kind.PASSWORD, "salt": Kind.WEAK, "passwordsalt": Kind.WEAK, "pepper": Kind.WEAK,
+    "jwt": Kind.SECRET,
     "bearer": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "pat": Kind.WEAK,
     "dsn": Kind.WEAK, "otp": Kind.CODE,
     "totp": Kind.CODE, "pin": Kind.CODE, "cvv": Kind.CODE, "cvc": Kind.CODE, "cvv2": Kind.CODE,
@@ -137,6 +138,10 @@ _COUNTED = words(
 _OBJECTS = words("secret secrets credential credentials creds")
 
 
+_NAMED_OBJECTS = words("password passwd credential credentials creds certificate")
+"""Words before `secret` in names of fields that contain the name of a Kubernetes Secret: `passwordSecret: db`."""
+
+
 def _words(name: str) -> list[str]:
     spaced = compiled(r"([a-z0-9])([A-Z])").sub(rb"\1 \2", name.encode("utf-8", "surrogatepass"))
     spaced = compiled(r"([A-Z]+)([A-Z][a-z])").sub(rb"\1 \2", spaced).lower()
@@ -185,7 +190,9 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         in ("", "pull", "tls", "image", "the", "existing", "external", "target", "k8s", "kube", "kubernetes", "ca", "cert")
     ):
         return Kind.OBJECT
-    if last.endswith(_SECRETS) or last == "passwordsalt":
+    if last == "secret" and before in _NAMED_OBJECTS:
+        return Kind.OBJECT
+    if last.endswith(_SECRETS):
         return Kind.SECRET
     if last in ("key", "keys") and before in _KEYS and not _NO_KEYS & set(parts):
         return Kind.KEY if before in _AMBIGUOUS_KEYS and len(parts) < 3 else Kind.SECRET

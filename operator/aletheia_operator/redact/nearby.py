@@ -18,7 +18,7 @@ MIN_CHANGES_OF_TWO = 0.3
 """The same for a value of digits and letters of one case: about 0.4 in random text."""
 
 _NAME = (
-    r"(?i)(?:pass(?:w(?:or)?d|phrase|code)|secret|token|credential|bearer|jwt|\b(?:exchange|auth|authorization)\s+code"
+    r"(?i)(?:pass(?:w(?:or)?d|phrase|code)|secret|token|credential|bearer|(?:\b|_)jwt|\b(?:exchange|auth|authorization)\s+code"
     r"|(?:api|access|private|auth|signing|encryption|master|shared)[-_ ]?key|\b(?:via|with|using|expected|new|old"
     r"|invalid)\s+key)"
 )

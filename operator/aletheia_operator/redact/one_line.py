@@ -39,7 +39,7 @@ KUBERNETES_KIND = r"""(?i)\\*["']?kind\\*["']?\s*:\s*\\*["']?Secret\b"""
 def find_secret_data(line: bytes) -> Iterator[Span]:
     """Yield the values of a Kubernetes Secret's `data` and `stringData` on one line of JSON, or of Go's `%v`."""
     for block in compiled(
-        r"""\\*["']?(?:data|stringData|Data|StringData)\\*["']?\s*:\s*(?:map\[(?:string\]\S{0,10}\{)?|\{)(?P<body>[^{}]*)"""
+        r"""(?:^|[^A-Za-z])(?:data|stringData|Data|StringData)\\*["']?\s*:\s*(?:map\[(?:string\]\S{0,10}\{)?|\{)(?P<body>[^{}]*)"""
     ).finditer(line):
         for pair in compiled(r"""\\*["']?[\w.-]+\\*["']?\s*:\s*(?P<quote>\\*["'])(?P<secret>(?:[^"'\\]|\\[^"'])*)""").finditer(
             block.group(b"body")

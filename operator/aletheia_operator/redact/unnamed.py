@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from aletheia_operator.redact import checks
-from aletheia_operator.redact.contexts import ContextRule
+from aletheia_operator.redact.contexts import ContextRule, is_counted
 from aletheia_operator.redact.nearby import ID, class_of, is_random_text
 from aletheia_operator.redact.patterns import byte_words, compiled
 
@@ -22,6 +22,9 @@ LONG_BODY = 32  # characters of a random text after a prefix that is no word of 
 MAX_PREFIX = 40
 MAX_TOKEN = 300
 _PREFIX = r"^[A-Za-z][A-Za-z0-9]{0,15}(?:[_-][A-Za-z0-9]{1,12}){0,3}$"
+_WORD = r"(?:[a-z]{2,16}|[A-Z]{2,16}|[A-Z][a-z]{2,15})\d{0,2}"
+_PREFIX_OF_WORDS = rf"^{_WORD}(?:[_-](?:{_WORD}|[A-Za-z]?\d{{1,3}}|[a-z]))*$"
+"""A prefix without a word of secrets: random texts in base64 of URLs may contain `_` and `-` too."""
 _SECRET_WORDS = byte_words(
     "live sk pat apikey secret sec token tok privkey priv prv svcacct auth oauth access refresh bearer pass cred"
 )
@@ -67,14 +70,18 @@ def _is_token(prefix: bytes, body: bytes, before: bytes) -> bool:
     if compiled(_PREFIX).search(prefix) is None:
         return False
     parts = compiled(r"[_-]").sub(b" ", prefix.lower()).split()
+    if parts[0] in (b"pk", b"pub"):
+        return False  # publishable
     if not _SECRET_WORDS.isdisjoint(parts) or not _AFTER_ANOTHER.isdisjoint(parts[1:]):
         return _is_mixed(body)
     return (
         len(body) >= LONG_BODY
         and _ID_WORDS.isdisjoint(parts)
+        and compiled(_PREFIX_OF_WORDS).search(prefix) is not None
         and is_random_text(body)
         and not (body.islower() or body.isupper())
         and compiled(ID).search(before) is None
+        and not is_counted(before)
     )
 
 

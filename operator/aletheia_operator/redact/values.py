@@ -118,6 +118,7 @@ def is_random(value: bytes) -> bool:
     return (
         compiled(
             r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[\w.-]+:\d+$|^/|^[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+$|^\d{4}-\d\d|^v?\d+\.\d"
+            r"|^[a-z]+(?:[_.-][a-z0-9]{1,16})*[_-][0-9a-f]{32,64}$"
         ).search(value)
         is None
     )
