@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.contexts import JUDGED, ContextRule, Span
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.patterns import LINE_START, compiled, span
 from aletheia_operator.redact.values import is_secret, quoted_end
 
 _ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command line, also if they are the items of a list
@@ -60,12 +60,12 @@ RULES: tuple[ContextRule, ...] = (
                  r"|admin\s+user\s+add\s+\S+\s+\S+|AuthBasicFake\s+\S+)\s+[\"']?"
                  r"(?P<secret>[^\s\"'-][^\s\"']*)", checks.anything),
     ("sasl-login", r"\bSASL\s+PLAIN\s+\S+\s+(?P<secret>\S+)\s*$", checks.coded),
-    ("suffix-directive", r"(?i)^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?)?\s*(?P<name>[a-z]{3,}(?:secret"
+    ("suffix-directive", rf"(?i){LINE_START}\s*(?P<name>[a-z]{{3,}}(?:secret"
                          r"|password|passwd|passphrase))"
                          r"\s+[\"']?(?P<secret>[^\s=:\"'][^\s\"']*)[\"']?;?\s*$", checks.coded),
     ("addauth", r"\baddauth\s+digest\s+\S+?:(?P<secret>\S+)", checks.anything),
     ("piped-to", r"""\becho\s+["'](?P<secret>[^\s"'$`|]{8,})["']\s*\|""", checks.special),
-    ("directive", r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?)?\s*(?P<name>[A-Za-z]\w*[._-]\w[\w.-]*)"
+    ("directive", rf"{LINE_START}\s*(?P<name>[A-Za-z]\w*[._-]\w[\w.-]*)"
                   r"\s+[\"']?"
                   r"(?P<secret>[^\s=:\"'][^\s\"']*)[\"']?;?\s*$", checks.coded),
     ("chpasswd", r"\bchpasswd\b.{0,60}?[\"'\[{\s<][a-z_][\w.-]{0,31}:(?P<secret>[^\s\"',:{}]+)[\"'\s]", checks.prosaic),
@@ -113,7 +113,7 @@ RULES: tuple[ContextRule, ...] = (
 FLAG = (
     r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
     r"""|creds|requirepass|masterauth|key"""
-    r"""|pass|pwd|auth|cookie|pw|authorization|stdin)s?)(?P<gap>["'`]?,?\s+"""
+    r"""|pass|pwd|auth|cookie|pw|authorization|stdin|pat|psk|sas|dsn|jwt|otp|pin)s?)(?P<gap>["'`]?,?\s+"""
     r"""|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
 )
 

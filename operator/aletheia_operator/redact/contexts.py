@@ -5,13 +5,12 @@ Each rule has a pattern with a group `secret` (a second one: `secret2`), and a c
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.headers import HEADERS, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.patterns import LINE_START, compiled, span
 from aletheia_operator.redact.values import is_name, is_secret
 
 Span = tuple[int, int]
@@ -51,7 +50,7 @@ RULES: tuple[ContextRule, ...] = (
     ("grant-code", r"""(?i)\bauthorization_code\b[^{}]*?\bcode\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[\w.~/%-]{10,})""",
      checks.coded),
     ("proxy-login", r"(?i)\blogin=[\w.@-]+:(?P<secret>[^\s\"'\\/][^\s\"'\\]*)", checks.coded),
-    ("sasl-password", r"^(?:\S+Z std(?:out|err) F )?\[[\w.-]+\]:\d{2,5}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
+    ("sasl-password", rf"{LINE_START}\[[\w.-]+\]:\d{{2,5}}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                         r"(?P<secret>[0-9a-f]{32}|[0-9A-Z]{32})\b", checks.anything),
     ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", checks.password),
@@ -189,7 +188,7 @@ RULES: tuple[ContextRule, ...] = (
     ("password-of", r"\bPASSWORD\s+[\w-]+\s*=\s*(?P<secret>[^\s'\"]+)\s*$", checks.prosaic),
     ("user-line", r"(?i)\b(?:user|username)\s+\S+\s+(?:[\w-]+-)?(?:password"
                   r"|secret)\s+(?:\d\s+)?(?P<secret>[^\s=:'\"][^\s'\"]*)\s*$", checks.prosaic),
-    ("netrc-line", r"^(?:\S+Z std(?:out|err) F )?\s*password\s+(?P<secret>[^\s(]\S*)\s*$", checks.prosaic),
+    ("netrc-line", rf"{LINE_START}\s*password\s+(?P<secret>[^\s(]\S*)\s*$", checks.prosaic),
     ("ldif", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|pwd|secret|key))::\s+(?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\s|$)",
      checks.anything),
     ("setter", r"""(?i)(?:\b(?:set|with|use)_?|[.>])(?P<name>\w*(?:passw(?:or)?d|passphrase"""
@@ -209,15 +208,17 @@ RULES: tuple[ContextRule, ...] = (
     ("code-prose", r"(?i)\b(?P<secret>\d{4,8})\s+is\s+your\s+(?:[\w-]+\s+){0,4}(?:code|otp|pin|password)\b"
                    r"|\b(?:verification|security|login|access|one-time|sign-in|confirmation)\s+(?:code|pin)(?:\s+is|:)\s+"
                    r"\D{0,2}(?P<secret2>\d{4,8}\b)", checks.anything),
-    ("pgpass", r"^(?:\S+Z std(?:out|err) F )?[\w.*-]+:(?:\d{2,5}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$",
+    ("pgpass", rf"{LINE_START}[\w.*-]+:(?:\d{{2,5}}|\*):[\w.*-]+:[\w.*-]+:(?P<secret>[^\s:]\S*)\s*$",
      checks.no_address),
-    ("redis-auth", r"""(?:^|[\s"'\]>*])(?:AUTH|auth)["']?\s+(?:["'](?P<user>[\w.-]+)["']\s+)?["']"""
-        r"""(?P<secret>[^"']+)["']""", checks.no_word),
+    ("pgpass-quoted", r"""(?:^|[\s"'(])[\w.*-]+:(?:5432|5433|6432|\*):[\w*-]+:[\w.*-]+:(?P<secret>[^\s:"'\\)]{4,})"""
+                      r"""(?:$|[\s"'\\)])""", checks.no_address),
+    ("redis-auth", r"""(?:^|[\s"'\]>*])(?:AUTH|auth)\\*["']?\s+(?:\\*["'](?P<user>[\w.-]+)\\*["']\s+)?\\*["']"""
+        r"""(?P<secret>[^"'\\]+)\\*["']""", checks.no_word),
     ("redis-command", r"""(?:->|command)\s?.{0,60}?\b(?:auth|AUTH)\(\[\s*"""
                   r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
      checks.password),
     ("protocol-password", r"(?:^|[\s>:\]\"'])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])", checks.no_test),
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]+)\s*(?:$|\\r|\r|[\"')])", checks.no_test),
     ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"]+)\s*(?:$|\\r|\r)"
                    r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
      checks.mostly_coded),
@@ -230,7 +231,8 @@ RULES: tuple[ContextRule, ...] = (
                  r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", checks.coded),
     ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
             r"""|[\w.-]key"""
-            r"""|authorization|pwd|[-_.]pass))(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", checks.secret),
+            r"""|authorization|pwd|pass|pat|psk|pin|jwt))"""
+            r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
     ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
@@ -280,6 +282,10 @@ _ANOTHER_SUBJECT = (
 """Words between `token` and a colon after which the value is no token."""
 
 
+_ID_OR_ADDRESS = r"^\d+(?:\.\d+){0,3}$"
+"""What is no user before `:` and a number: `docker run -u 1000:1000`, `nc -u 10.1.2.3:53`."""
+
+
 def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator[Span]:
     """Yield the secrets that a rule's pattern finds in a line."""
     named = b"name" in pattern.groupindex
@@ -294,6 +300,8 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
             continue
         if name in ("token-scheme", "token-prose") and is_name(match.group(b"secret") or b""):
             continue
+        if name == "token-prose" and line[match.start() - 1 : match.start()] == b":":
+            continue  # a part of an ARN
         if name in ("token-scheme", "token-prose") and is_counted(line[max(match.start() - 24, 0) : span(match, "secret")[0]]):
             continue
         if named:
@@ -304,7 +312,11 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
                 yield from header_values(line, *span(match, "secret"), kind, False)
                 continue
         if check(match.group(b"secret")):
-            if name == "user-password" and match.group(b"user").isdigit() and match.group(b"secret").isdigit():
+            if (
+                name == "user-password"
+                and match.group(b"secret").isdigit()
+                and compiled(_ID_OR_ADDRESS).search(match.group(b"user"))
+            ):
                 continue
             yield span(match, "secret")
 
@@ -316,28 +328,3 @@ def is_counted(before: bytes) -> bool:
 
 
 JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})
-
-
-URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
-
-
-def find_urls(line: bytes) -> Iterator[Span]:
-    """Yield the passwords of URLs. A password may contain `:` and `@`, and `/` if it does not begin like a port."""
-    starts = [match.end() for match in compiled(r"(?i)(?::|%3a)(?:\\*/|%2f){2}").finditer(line)]
-    for start, following in pairwise([*starts, len(line)]):
-        if line.find(b"@", start, following) < 0 and line.find(b"%40", start, following) < 0:
-            continue
-        found = compiled(r"""[^\s"'<>`]*""").match(line, start, following)
-        run = found.group() if found else b""
-        run = compiled(r"""\\+[nrt"].*$|[,;|]\s?[a-zA-Z][\w+.-]*(?::|%3A)(?:\\*/|%2F){0,2}$""").sub(b"", run)
-        colon = compiled(r"(?i):|%3a").search(run)
-        if colon is None:
-            continue
-        authority = run.partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
-        end = authority.rfind(b"@")
-        if end < 0 and colon.group() != b":":
-            end = authority.find(b"%40")
-        if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
-            end = run.rfind(b"@")
-        if colon.end() < end and b"/" not in run[: colon.start()] and checks.anything(run[colon.end() : end]):
-            yield start + colon.end(), start + end

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from aletheia_operator.redact import (
     commands,
     contexts,
+    escaped_lines,
     forms,
     multiline,
     named,
@@ -18,6 +19,7 @@ from aletheia_operator.redact import (
     personal,
     statements,
     unnamed,
+    urls,
 )
 from aletheia_operator.redact.custom import Rule
 from aletheia_operator.redact.patterns import EveryLine, LineFinder, Pattern, PatternSet, compiled, loosened, new_pattern, span
@@ -150,9 +152,10 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "card", "card", personal.CARD, partial(_find_checked, personal.CARD, personal.is_card)
     yield "named", SECRET, named.CANDIDATE, named.find_named
     yield "flag", SECRET, commands.FLAG, commands.find_flags
-    yield "url-password", SECRET, contexts.URL, contexts.find_urls
+    yield "url-password", SECRET, urls.URL, urls.find_urls
     yield "kubernetes-secret", SECRET, one_line.KUBERNETES_KIND, one_line.find_secret_data
     yield "credentials", SECRET, one_line.NAMED_OBJECT, one_line.find_named_objects
+    yield "escaped-lines", SECRET, escaped_lines.ESCAPED_LINES, escaped_lines.find_escaped_lines
     yield "jwk", "private-key", one_line.JWK, one_line.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
     yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby

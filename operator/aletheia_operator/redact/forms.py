@@ -7,6 +7,8 @@ docs/redaction.md lists the other sources.
 _BOUND = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2}|\[[0-9;]{0,8}m|\\u[0-9a-fA-F]{4})"
 """Characters before a form that has no characteristic prefix."""
 
+_SLASH = r"(?:/|\\/|%2[fF])"
+
 DISTINCT = (
     ("github-token", r"gh[opsur]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"),
     ("gitlab-token", r"gl(?:pat|dt|rt|rtr|ptt|soat|cbt|ft|ffct|imt|agent|oas|wt)-[\w.-]{20,}|GR1348941[\w-]{20}"),
@@ -221,16 +223,22 @@ DISTINCT = (
     ("alibaba-session-token", r"\bCAIS[A-Za-z0-9+/_=-]{100,}"),
     ("convex-key", r"\b(?:prod|dev|preview):[\w-]{5,60}\|[A-Za-z0-9+/=]{40,}"),
     ("mysql-hash", r"\*[0-9A-F]{40}\b"),
-    ("slack-webhook", r"hooks\.slack(?:-gov)?\.com(?:/|\\/)(?:services|workflows|triggers)(?:/|\\/)(?P<secret>[\w/\\-]{8,})"),
-    ("discord-webhook", r"(?:discord|discordapp)\.com(?:/|\\/)api(?:/v\d+)?(?:/|\\/)webhooks(?:/"
-                        r"|\\/)(?P<secret>[\w/\\-]{20,})"),
-    ("teams-webhook", r"(?:webhook\.office\.com|outlook\.office(?:365)?\.com)/webhook(?:b2)?/(?P<secret>[\w@./-]{30,})"),
-    ("zapier-webhook", r"hooks\.zapier\.com/hooks/catch/(?P<secret>[\w/]{6,})"),
-    ("webhook", r"/(?:api/)?(?:incoming-)?webhooks?/(?P<secret>[A-Za-z0-9]{1,30}/[\w-]{20,}|[a-z0-9]{26}\b)"),
-    ("chat-webhook", r"/hooks/(?P<secret>[a-z0-9]{26}\b|[A-Za-z0-9]{17,24}/[A-Za-z0-9]{40,})"),
-    ("log-intake", r"(?:loggly\.com/(?:inputs|bulk)|sumologic\.com/receiver/v1/http)/(?P<secret>[\w=-]{30,})"),
-    ("pagerduty-webhook", r"events\.pagerduty\.com/integration/(?P<secret>[0-9a-f]{32})"),
-    ("google-chat-webhook", r"chat\.googleapis\.com/v1/spaces/(?P<secret>[\w-]+/messages\?key=[\w-]+&token=[\w%-]+)"),
+    ("slack-webhook", rf"hooks\.slack(?:-gov)?\.com{_SLASH}(?:services|workflows|triggers){_SLASH}(?P<secret>[\w/\\%-]{{8,}})"),
+    ("discord-webhook", rf"(?:discord|discordapp)\.com{_SLASH}api(?:{_SLASH}v\d+)?{_SLASH}webhooks{_SLASH}"
+                        r"(?P<secret>[\w/\\%-]{20,})"),
+    ("teams-webhook", rf"(?:webhook\.office\.com|outlook\.office(?:365)?\.com){_SLASH}webhook(?:b2)?{_SLASH}"
+                      r"(?P<secret>[\w@./\\%-]{30,})"),
+    ("zapier-webhook", rf"hooks\.zapier\.com{_SLASH}hooks{_SLASH}catch{_SLASH}(?P<secret>[\w/\\%]{{6,}})"),
+    ("webhook", rf"{_SLASH}(?:api{_SLASH})?(?:incoming-)?webhooks?{_SLASH}"
+                rf"(?P<secret>[A-Za-z0-9]{{1,30}}{_SLASH}[\w-]{{20,}}|[a-z0-9]{{26}}\b)"),
+    ("chat-webhook", rf"{_SLASH}hooks{_SLASH}"
+                     rf"(?P<secret>[a-z0-9]{{26}}\b|[A-Za-z0-9]{{17,24}}{_SLASH}[A-Za-z0-9]{{40,}})"),
+    ("log-intake", rf"(?:loggly\.com{_SLASH}(?:inputs|bulk)|sumologic\.com{_SLASH}receiver{_SLASH}v1{_SLASH}http){_SLASH}"
+                   r"(?P<secret>[\w=-]{30,})"),
+    ("pagerduty-webhook", rf"events\.pagerduty\.com{_SLASH}integration{_SLASH}(?P<secret>[0-9a-f]{{32}})"),
+    ("google-chat-webhook", rf"chat\.googleapis\.com{_SLASH}v1{_SLASH}spaces{_SLASH}"
+                            r"(?P<secret>[\w-]+(?:/|\\/|%2F)messages(?:\?|%3F|\\u003f)key(?:=|%3D|\\u003d)[\w-]+(?:&|%26|\\u0026)"
+                            r"token(?:=|%3D|\\u003d)[\w%-]+)"),
     ("private-key", r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,20}(?:UFJJVkFURS|BSSVZBVEUg|QUklWQVRFI)[A-Za-z0-9+/]{20,}={0,2}"),
     ("putty-key", r"Private-MAC: (?P<secret>[0-9a-f]{40,})"),
     ("password-hash", r"\$(?:2[abxy]|5|6|1|apr1|y|gy|7)\$[./A-Za-z0-9$=,]{18,}|\$argon2(?:id|i|d)\$[./A-Za-z0-9$=,+-]{30,}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from aletheia_operator.redact.named import NAME
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span, ungrouped
+from aletheia_operator.redact.patterns import LINE_START, compiled, span, ungrouped
 from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
 
 Span = tuple[int, int]
@@ -23,10 +23,7 @@ MAX_OTHERS = 8  # lines of other writers between two lines of a key
 MAX_BLOCK_LINES = 200  # of a value, or of the data of a Secret
 MAX_BLANKS = 2  # blank lines between a name and its value
 
-_PREFIX = (
-    r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?"
-    r"|\[[\w./-]{1,100}\]\s)?(?P<indent>\s*)(?P<item>-\s+)?"
-)
+_PREFIX = rf"{LINE_START}(?P<indent>\s*)(?P<item>-\s+)?"
 _STAMP = r"^\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?"
 _SPLIT_NAME = (
     rf"""{NAME}\\*["'`]?\]?\s*(?P<join>=>|:=|:|=)"""
@@ -67,7 +64,9 @@ STARTS = [
     _SPLIT_NAME,
     _ELEMENT,
     _FIELD,
-    _ENTRY.replace(r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw)[\w./-]*"),
+    _ENTRY.replace(
+        r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie)[\w./-]*"
+    ),
     _DATA,
     _KIND,
 ]

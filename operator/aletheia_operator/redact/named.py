@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled, span
-from aletheia_operator.redact.values import is_coded, is_message, is_placeholder, is_secret, quoted_end, unquoted_end
+from aletheia_operator.redact.patterns import LINE_START, compiled, span
+from aletheia_operator.redact.values import is_coded, is_message, is_placeholder, is_random, is_secret, quoted_end, unquoted_end
 
 Span = tuple[int, int]
 
@@ -162,7 +162,7 @@ def _values(name: _Name) -> Iterator[Span]:
     if compiled(r"=?\s*$").match(line, start) is not None:
         return  # the end of base64
     if first == b"{" and (braced := compiled(r"\{(?P<secret>[^{}\s]+)\}\s*;").match(line, start)) is not None:
-        if is_coded(braced.group(b"secret")):
+        if is_coded(braced.group(b"secret")) or compiled("^[a-z].*[A-Z]").search(braced.group(b"secret")) is not None:
             yield from judged(line, *span(braced, "secret"), name.kind, False)  # ODBC quotes values by braces
         return
     if first == b"[" and (items := compiled(_ITEMS).match(line, start)) is not None:
@@ -210,7 +210,11 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return  # the tag of a field in Go
     if b"," in spaced and name.closed and not _is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
         return  # words of a list
-    wanted = kind is Kind.PASSWORD or (kind in (Kind.SECRET, Kind.OBJECT) and (b"," in spaced or is_coded(value)))
+    wanted = (
+        kind is Kind.PASSWORD
+        or (kind in (Kind.WEAK, Kind.KEY) and is_random(value))
+        or (kind in (Kind.SECRET, Kind.OBJECT) and (b"," in spaced or is_coded(value)))
+    )
     if wanted and value and b" " not in value and is_secret(kind, value, False):
         yield start, end
 
@@ -273,6 +277,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # a part of a key: `"token:count"`
     if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{").match(line, start) is not None:
         return  # a structure: its fields have names
+    if compiled(r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b").match(line, start) is not None:
+        return  # the value is on the next line; or its length
     if compiled(_CALL).match(line, start) is not None:
         return  # `password=config.get("password")`
     if name.join.strip() == b"->" and line[start - len(name.join) - 1 : start - len(name.join)] == b")":
@@ -311,7 +317,7 @@ def _more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span
 
 
 _FIRST = (
-    r"""^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|)?"""
+    rf"""{LINE_START}"""
     r"""\s*(?:[-+~>*]\s+|export\s+)*["']?$"""
 )
 

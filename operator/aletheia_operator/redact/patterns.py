@@ -22,6 +22,10 @@ def _options(max_memory: int = MAX_MEMORY) -> Any:
     return options
 
 
+LINE_START = r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?|\[[\w./-]{1,100}\]\s)?"
+"""Where the text of a line begins: after a time, the runtime's words, or the name of a container or a pod."""
+
+
 class Match:
     """A match of a Pattern. Groups are given by number, or by name as bytes."""
 

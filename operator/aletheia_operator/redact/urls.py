@@ -1,0 +1,33 @@
+"""Finds the passwords of URLs."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from aletheia_operator.redact import checks
+from aletheia_operator.redact.patterns import compiled
+
+Span = tuple[int, int]
+
+URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
+
+
+def find_urls(line: bytes) -> Iterator[Span]:
+    """Yield the passwords of URLs. A password may contain `:` and `@`, and `/` if it does not begin like a port."""
+    starts = [match.end() for match in compiled(r"(?i)(?::|%3a)(?:\\*/|%2f){2}").finditer(line)]
+    for start, following in pairwise([*starts, len(line)]):
+        if line.find(b"@", start, following) < 0 and line.find(b"%40", start, following) < 0:
+            continue
+        found = compiled(r"""[^\s"'<>`]*""").match(line, start, following)
+        run = found.group() if found else b""
+        run = compiled(r"""\\+[nrt"].*$|[,;|]\s?[a-zA-Z][\w+.-]*(?::|%3A)(?:\\*/|%2F){0,2}$""").sub(b"", run)
+        colon = compiled(r"(?i):|%3a").search(run)
+        if colon is None:
+            continue
+        authority = run.partition(b"/")[0].partition(b"?")[0].partition(b"#")[0]
+        end = authority.rfind(b"@")
+        if end < 0 and colon.group() != b":":
+            end = authority.find(b"%40")
+        if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
+            end = run.rfind(b"@")
+        if colon.end() < end and b"/" not in run[: colon.start()] and checks.anything(run[colon.end() : end]):
+            yield start + colon.end(), start + end
