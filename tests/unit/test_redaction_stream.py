@@ -158,3 +158,42 @@ def test_cards_in_groups_or_in_one_piece(card: str) -> None:
 def test_numbers_side_by_side_are_no_card(numbers: str) -> None:
     """For example, a counter before a time stamp is none, even if all digits together pass Luhn's check."""
     assert Redactor().text(f"chaos: {numbers} seen") == f"chaos: {numbers} seen"
+
+
+KEY = f"-----{'BEGIN'} RSA PRIVATE KEY-----\n    {'Ab3/' * 16}\n    Qx==\n    -----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+def test_a_private_key_in_the_data_of_an_object(kind: str) -> None:
+    """No line of the key is left. The data goes on after the key."""
+    redacted = Redactor().text(
+        f"kind: {kind}\ndata:\n  tls.key: |\n    {KEY}\n  other: c2VjcmV0IHRleHQ=\nmetadata:\n  name: web"
+    )
+    assert "Ab3/" not in redacted
+    assert "Qx==" not in redacted
+    assert "c2VjcmV0IHRleHQ=" not in redacted
+    assert redacted.endswith("metadata:\n  name: web")
+
+
+def test_quoted_lines_are_redacted_as_lines() -> None:
+    """A variable of a container and the data of a Secret in a text with escaped line breaks; what is no secret stays."""
+    text = r'{"msg":"env:\n- name: DB_PASSWORD\n  value: \"hunter2\"\n- name: MODE\n  value: fast","level":"info"}'
+    assert Redactor().text(text) == text.replace("hunter2", "[redacted:secret]")
+    text = r'msg="kind: Secret\nstringData:\n  conn: plain words\nmetadata:\n  name: web" took=3ms'
+    assert Redactor().text(text) == text.replace("plain words", "[redacted:secret]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind":"Secret","metadata":{"name":"postgres-auth"}}',
+        'level=info msg="Enter password:" attempt=2',
+        "passwordSecret: postgres-auth",
+        "usage: app [-h] [--api-key API_KEY]",
+        "deleted expired token 5ed94fe8-74b9-4d55-b240-ac0012d3a508",
+        "cursor dSkVZ-fK8wQlOaLruKL9bclhlQ7rDulstGlSEkmFVKBQLmGeBWnf6CI2xbOxdYjQpeKUmmoBFedj",
+    ],
+)
+def test_what_only_looks_like_a_secret_stays(text: str) -> None:
+    """Names of Secrets, prompts, usage, ids of tokens, and random texts without a name."""
+    assert Redactor().text(text) == text

@@ -63,6 +63,7 @@ RULES: tuple[ContextRule, ...] = (
     ("suffix-directive", rf"(?i){LINE_START}\s*(?P<name>[a-z]{{3,}}(?:secret"
                          r"|password|passwd|passphrase))"
                          r"\s+[\"']?(?P<secret>[^\s=:\"'][^\s\"']*)[\"']?;?\s*$", checks.coded),
+    ("add-mask", r"::add-mask::(?P<secret>\S+)", checks.anything),
     ("addauth", r"\baddauth\s+digest\s+\S+?:(?P<secret>\S+)", checks.anything),
     ("piped-to", r"""\becho\s+["'](?P<secret>[^\s"'$`|]{8,})["']\s*\|""", checks.special),
     ("directive", rf"{LINE_START}\s*(?P<name>[A-Za-z]\w*[._-]\w[\w.-]*)"
@@ -135,7 +136,7 @@ def find_flags(line: bytes) -> Iterator[Span]:
         else:
             found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
             end = found.start() if found else len(line.rstrip(b"\r\n"))
-            if match.group(b"name").upper().endswith(line[start:end]):
+            if match.group(b"name").upper().replace(b"-", b"_").endswith(line[start:end].replace(b"-", b"_")):
                 continue  # the usage of a command: `--token TOKEN`
         kind = kind if kind in JUDGED else Kind.SECRET
         prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET

@@ -10,8 +10,8 @@ from typing import Any
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.headers import HEADERS, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import LINE_START, compiled, span
-from aletheia_operator.redact.values import is_name, is_secret
+from aletheia_operator.redact.patterns import LINE_START, Match, compiled, span
+from aletheia_operator.redact.values import is_name, is_secret, is_uuid
 
 Span = tuple[int, int]
 Check = Callable[[bytes], bool]
@@ -282,6 +282,7 @@ _ANOTHER_SUBJECT = (
 """Words between `token` and a colon after which the value is no token."""
 
 
+_PROSE = frozenset({"token-scheme", "token-prose"})
 _ID_OR_ADDRESS = r"^\d+(?:\.\d+){0,3}$"
 """What is no user before `:` and a number: `docker run -u 1000:1000`, `nc -u 10.1.2.3:53`."""
 
@@ -298,11 +299,11 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
             continue
         if between and compiled(_ANOTHER_SUBJECT).search(match.group(b"between")) is not None:
             continue
-        if name in ("token-scheme", "token-prose") and is_name(match.group(b"secret") or b""):
+        if name in _PROSE and _is_no_token(line, match):
             continue
         if name == "token-prose" and line[match.start() - 1 : match.start()] == b":":
             continue  # a part of an ARN
-        if name in ("token-scheme", "token-prose") and is_counted(line[max(match.start() - 24, 0) : span(match, "secret")[0]]):
+        if name in _PROSE and is_counted(line[max(match.start() - 24, 0) : span(match, "secret")[0]]):
             continue
         if named:
             kind = kind_of(match.group(b"name").decode("utf-8", "replace"))
@@ -319,6 +320,13 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
             ):
                 continue
             yield span(match, "secret")
+
+
+def _is_no_token(line: bytes, match: Match) -> bool:
+    """Return whether the text after `token` is a name, or the id of a token."""
+    value = match.group(b"secret") or b""
+    stated = line[: span(match, "secret")[0]].rstrip(b" \"'`").endswith((b"=", b":"))
+    return is_name(value) or (is_uuid(value) and not stated)
 
 
 def is_counted(before: bytes) -> bool:

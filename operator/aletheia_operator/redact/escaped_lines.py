@@ -10,10 +10,10 @@ Span = tuple[int, int]
 _BREAK = r"(?:\\+r)?\\+n"
 _NAME = r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie)[\w./-]*"
 ESCAPED_LINES = (
-    rf"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?{_NAME}\\*["']?,?\s*{_BREAK}"""
-    rf"""|\b(?:string)?data\\*["']?\s*:\s*\{{?\s*{_BREAK}"""
+    rf"""(?i)(?:\b|\\n)(?:name|key)\\*["']?\s*[:=]\s*\\*["']?{_NAME}\\*["']?,?\s*{_BREAK}"""
+    rf"""|(?:\b|\\n)(?:string)?data\\*["']?\s*:\s*\{{?\s*{_BREAK}"""
     rf"""|\b{_NAME}\\*["']?\s*[:=]\s*[|>][-+]?\s*{_BREAK}"""
-    rf"""|\b(?:password|passphrase|token|key|secret|credentials?)\b[^:\\]{{0,60}}:\s*{_BREAK}"""
+    rf"""|(?:\b|\\n)(?:password|passphrase|token|key|secret|credentials?)\b[^:\\]{{0,60}}:\s*{_BREAK}"""
 )
 """A name, or the head of a block, at the end of a line that is followed by an escaped line break."""
 MAX_TEXT = 256 * 1024  # bytes of a line after the first match that are searched

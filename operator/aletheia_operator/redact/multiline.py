@@ -157,6 +157,9 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
     """Return the part of a line that belongs to the open secret of `state` (None: no part), and the state after the line."""
     if state.key_lines:
         return _in_key(state, line)
+    if compiled(BEGIN).search(line) is not None:
+        # a key in the data of an object, which may go on after the key; or the value of a name
+        return None, replace(after(state.closed(), line), data=state.data, indent=state.indent, lines=state.lines)
     offset = _offset(line)
     text = line[offset:].rstrip(b"\r\n")
     if not text.strip():
@@ -187,7 +190,7 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
 
 def _in_key(state: State, line: bytes) -> tuple[Span | None, State]:
     if compiled(PEM).search(line) is not None:
-        return None, state.closed()
+        return None, replace(state.closed(), data=state.data, indent=state.indent, lines=state.lines)
     found = body_of_key(line, state.prefix)
     if found is None:
         lost = state.others >= MAX_OTHERS

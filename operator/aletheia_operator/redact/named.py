@@ -9,8 +9,19 @@ from typing import NamedTuple
 
 from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import LINE_START, compiled, span
-from aletheia_operator.redact.values import is_coded, is_message, is_placeholder, is_random, is_secret, quoted_end, unquoted_end
+from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.surroundings import goes_on, is_closing_quote, is_tuple, means_other
+from aletheia_operator.redact.values import (
+    is_coded,
+    is_first,
+    is_message,
+    is_placeholder,
+    is_random,
+    is_secret,
+    is_uuid,
+    quoted_end,
+    unquoted_end,
+)
 
 Span = tuple[int, int]
 
@@ -84,7 +95,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         start, end = match.span()
         at = start + len(name)
         kind = _kind(name) or _kind_without_lead(name, line[max(start - 1, 0) : start])
-        if kind is None or _means_other(name.rpartition(b".")[2], line, start, end):
+        if kind is None or means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
         if kind in HEADERS and close.find(b"(") >= 0:
@@ -103,18 +114,6 @@ def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
     if (before == b"\\" and name[:1] in b"nrt") or name[:2] == b"-D":
         return _kind(name[2 if name[:2] == b"-D" else 1 :])
     return None
-
-
-def _means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
-    """Return whether a name has another meaning here: a shell's directory, a test that passed, or the name of a field."""
-    if name.lower() in (b"pwd", b"oldpwd"):
-        return compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
-    if name == b"PASS":
-        passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
-        return passed or line[max(start - 4, 0) : start] == b"--- "
-    if name[-5:].lower() in (b"field", b"param", b"input"):
-        return compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
-    return False
 
 
 @lru_cache(8192)
@@ -142,6 +141,12 @@ def _values(name: _Name) -> Iterator[Span]:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
+        if (
+            start == name.value_at
+            and (not name.closed or line[start - 2 : start - 1] == b")")
+            and is_closing_quote(line, name.start, opener.end())
+        ):
+            return
         doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
         tripled = line.startswith((b'"""', b"'''"), start)
         quote = line[start : start + 3] if tripled else b'""' if doubled else opener.group()  # doubled in CSV: `""x""`
@@ -149,7 +154,7 @@ def _values(name: _Name) -> Iterator[Span]:
         end = _end_of_quoted(line, begin, quote)
         if quote[-1:] == b"`" and b" " in line[begin:end]:
             return  # the output of a command
-        if not (name.kind in (Kind.SECRET, Kind.OBJECT) and _goes_on(line, begin, end)):
+        if not (name.kind in (Kind.SECRET, Kind.OBJECT) and goes_on(line, begin, end)):
             yield from judged(line, begin, end, name.kind, False)
         if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{_QUOTE})""").match(line, end)) is not None:
             end = _end_of_quoted(line, changed.end(), changed.group(b"open"))
@@ -171,13 +176,6 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _listed_values(name, start)
     elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
         yield from _bare_value(name, start)
-
-
-def _goes_on(line: bytes, begin: int, end: int) -> bool:
-    """Return whether a quoted word is part of a sentence: `credentials: "certificate" object cannot specify both`."""
-    if compiled(r"^[a-z_]+$").search(line[begin:end]) is None:
-        return False
-    return compiled(r"""\\*["'`] (?:[a-z]+(?:n't)? ){2}""").match(line, end) is not None
 
 
 def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
@@ -208,8 +206,10 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return  # a flag; or the head of a block: `resource "random_password" "db" {`
     if opener.group()[-1:] == b"`" and compiled(r"""^\w+:\\*\"""").search(value) is not None:
         return  # the tag of a field in Go
-    if b"," in spaced and name.closed and not _is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
+    if b"," in spaced and name.closed and not is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
         return  # words of a list
+    if is_uuid(value) and b"," not in spaced and not name.closed:
+        return  # the id of a token
     wanted = (
         kind is Kind.PASSWORD
         or (kind in (Kind.WEAK, Kind.KEY) and is_random(value))
@@ -217,14 +217,6 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
     )
     if wanted and value and b" " not in value and is_secret(kind, value, False):
         yield start, end
-
-
-def _is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
-    """Return whether a quoted name and a quoted value stand alone in brackets: `('password', 'hunter2')`."""
-    before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(line[max(name_at - 8, 0) : name_at])
-    if before is None or compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is None:
-        return False
-    return before.group()[:1] != b"[" or compiled(r"""["'`][a-z]+(?:_[a-z]+)*$""").search(line[:value_end]) is None
 
 
 def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
@@ -314,17 +306,6 @@ def _more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span
             yield begin, end
         else:
             yield from judged(line, begin, end, kind, True)
-
-
-_FIRST = (
-    rf"""{LINE_START}"""
-    r"""\s*(?:[-+~>*]\s+|export\s+)*["']?$"""
-)
-
-
-def is_first(line: bytes, name_at: int) -> bool:
-    """Return whether only a time, a stream, an indent or list marks precede the name in its line."""
-    return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
 
 
 _CALL = r"""[a-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""

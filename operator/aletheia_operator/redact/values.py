@@ -1,7 +1,7 @@
 """Decides whether a value is a secret or a placeholder, and where a value ends in its line."""
 
 from aletheia_operator.redact.names import Kind
-from aletheia_operator.redact.patterns import byte_words, compiled
+from aletheia_operator.redact.patterns import LINE_START, byte_words, compiled
 
 TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
 """Pattern of the tokens that replace secrets."""
@@ -59,7 +59,7 @@ _REFERENCE = (
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
     r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
-    r"|[A-Za-z_]\w*\[(?::\w+|[\"']\w+[\"']?)\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
+    r"|[A-Za-z_]\w*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
     r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+"
     r"|/|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
     r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
@@ -109,6 +109,11 @@ def is_coded(value: bytes) -> bool:
 def is_name(value: bytes) -> bool:
     """Return whether a value is shaped like the name of a Kubernetes object: `shop/db-credentials`, `web-7d9f8b6c5d-x2v9q`."""
     return compiled(_OBJECT_NAME).search(value) is not None
+
+
+def is_uuid(value: bytes) -> bool:
+    """Return whether a value is a UUID: in a sentence it is the id of a token more often than the token itself."""
+    return compiled(r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$").search(value) is not None
 
 
 def is_random(value: bytes) -> bool:
@@ -166,6 +171,17 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     if (prose or len(value) < 10) and compiled(_ALGORITHM).search(value) is not None:
         return False
     return not prose or is_coded(value) or (compiled(_DIGITS_AND_LETTERS).search(value) is not None and b" " not in value)
+
+
+_FIRST = (
+    rf"""{LINE_START}"""
+    r"""\s*(?:[-+~>*]\s+|export\s+)*["']?$"""
+)
+
+
+def is_first(line: bytes, name_at: int) -> bool:
+    """Return whether only a time, a stream, an indent or list marks precede the name in its line."""
+    return name_at < 160 and compiled(_FIRST).search(line[:name_at]) is not None
 
 
 _UNQUOTED = r"""[^\s"`<>|\x1b]+"""

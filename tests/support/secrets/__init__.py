@@ -11,5 +11,5 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-BLIND = ("fifth", "sixth", "seventh", "eighth")
-BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh")
+BLIND = ("fifth", "sixth", "seventh", "eighth", "ninth")
+BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh", "lookalikes-eighth")
