@@ -141,24 +141,7 @@ def _values(name: _Name) -> Iterator[Span]:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
-        if (
-            start == name.value_at
-            and (not name.closed or line[start - 2 : start - 1] == b")")
-            and is_closing_quote(line, name.start, opener.end())
-        ):
-            return
-        doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
-        tripled = line.startswith((b'"""', b"'''"), start)
-        quote = line[start : start + 3] if tripled else b'""' if doubled else opener.group()  # doubled in CSV: `""x""`
-        begin = start + len(quote)
-        end = _end_of_quoted(line, begin, quote)
-        if quote[-1:] == b"`" and b" " in line[begin:end]:
-            return  # the output of a command
-        if not (name.kind in (Kind.SECRET, Kind.OBJECT) and goes_on(line, begin, end)):
-            yield from judged(line, begin, end, name.kind, False)
-        if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{_QUOTE})""").match(line, end)) is not None:
-            end = _end_of_quoted(line, changed.end(), changed.group(b"open"))
-            yield from judged(line, changed.end(), end, name.kind, False)
+        yield from _quoted_values(name, start, opener.group())
         return
     first = line[start : start + 1]
     if first == b"{" and name.kind in (Kind.COOKIE, Kind.SET_COOKIE):
@@ -176,6 +159,29 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _listed_values(name, start)
     elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
         yield from _bare_value(name, start)
+
+
+def _quoted_values(name: _Name, start: int, opener: bytes) -> Iterator[Span]:
+    """Yield the value in quotes, and the one after a change: `"old" -> "new"`. `start`: where the quote `opener` begins."""
+    line = name.line
+    if (
+        start == name.value_at
+        and (not name.closed or line[start - 2 : start - 1] == b")")
+        and is_closing_quote(line, name.start, start + len(opener))
+    ):
+        return
+    doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
+    tripled = line.startswith((b'"""', b"'''"), start)
+    quote = line[start : start + 3] if tripled else b'""' if doubled else opener  # doubled in CSV: `""x""`
+    begin = start + len(quote)
+    end = _end_of_quoted(line, begin, quote)
+    if quote[-1:] == b"`" and b" " in line[begin:end]:
+        return  # the output of a command
+    if not (name.kind in (Kind.SECRET, Kind.OBJECT) and goes_on(line, begin, end)):
+        yield from judged(line, begin, end, name.kind, False)
+    if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{_QUOTE})""").match(line, end)) is not None:
+        end = _end_of_quoted(line, changed.end(), changed.group(b"open"))
+        yield from judged(line, changed.end(), end, name.kind, False)
 
 
 def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:

@@ -23,7 +23,7 @@ def _options(max_memory: int = MAX_MEMORY) -> Any:
 
 
 LINE_START = r"^(?:\S*\d{2}:\d{2}:\d{2}\S*\s(?:std(?:out|err)\s[FP]\s)?|[\w./-]{1,60}\s+\|\s?|\[[\w./-]{1,100}\]\s)?"
-"""Where the text of a line begins: after a time, the runtime's words, or the name of a container or a pod."""
+"""What may be before the text of a line: a time, the runtime's words, or the name of a container or a pod."""
 
 
 class Match:

@@ -24,7 +24,7 @@ MAX_TOKEN = 300
 _PREFIX = r"^[A-Za-z][A-Za-z0-9]{0,15}(?:[_-][A-Za-z0-9]{1,12}){0,3}$"
 _WORD = r"(?:[a-z]{2,16}|[A-Z]{2,16}|[A-Z][a-z]{2,15})\d{0,2}"
 _PREFIX_OF_WORDS = rf"^{_WORD}(?:[_-](?:{_WORD}|[A-Za-z]?\d{{1,3}}|[a-z]))*$"
-"""A prefix without a word of secrets: random texts in base64 of URLs may contain `_` and `-` too."""
+"""A prefix that has no word of secrets: random texts in base64 of URLs may contain `_` and `-` too."""
 _SECRET_WORDS = byte_words(
     "live sk pat apikey secret sec token tok privkey priv prv svcacct auth oauth access refresh bearer pass cred"
 )
