@@ -3,12 +3,12 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS = 0.05
 DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 
 
@@ -19,7 +19,11 @@ def image_environment() -> dict[str, str]:
 
 @dataclass
 class Memory:
-    """Resident memory (bytes) and processor time (seconds) of a process and its children, sampled."""
+    """Memory (bytes) and processor time (seconds) of an operator and its log parsers, sampled.
+
+    Memory is what the limit of a container counts: a page of memory once, also if forked processes share it, and files' pages
+    once: those of the process that maps most.
+    """
 
     pid: int
     peak: int = 0
@@ -43,33 +47,52 @@ class Memory:
 
     def _sample(self) -> None:
         while not self._over.wait(SAMPLE_SECONDS):
-            pids = [self.pid, *(pid for pid in children(self.pid) if is_worker(pid))]
-            self.peak = max(self.peak, sum(resident(pid) for pid in pids))
+            pids = [self.pid, *parsers(self.pid)]
+            self.peak = max(self.peak, used(pids))
             self.seconds |= {pid: processor_seconds(pid) or self.seconds.get(pid, 0.0) for pid in pids}
 
 
 def children(pid: int) -> list[int]:
     """Return the ids of the processes that any thread of a process has started."""
     found: list[int] = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended
-            found += map(int, (thread / "children").read_text().split())
+    with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (thread / "children").read_text().split())
     return found
 
 
-def is_worker(pid: int) -> bool:
+def parsers(pid: int) -> list[int]:
+    """Return the ids of an operator's log parsers, and of their template."""
+    found = []
+    for child in children(pid):
+        if is_parser(child):
+            found += [child, *parsers(child)]
+    return found
+
+
+def is_parser(pid: int) -> bool:
     """Return whether a child has started its program: until then its memory is its parent's."""
     try:
-        return b"logs.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"logs.template_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def resident(pid: int) -> int:
+def used(pids: Iterable[int]) -> int:
+    """Return the memory (bytes) of some processes together, counting what they share once."""
+    found = [sizes for pid in pids if (sizes := _memory(pid))]
+    private = sum(sizes["Pss_Anon"] for sizes in found)
+    return private + max((sizes["Rss"] - sizes["Anonymous"] for sizes in found), default=0)
+
+
+def _memory(pid: int) -> dict[str, int]:
+    """Return the sizes (bytes) that the kernel tells of a process; empty if it has ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
+        return {}
+    return {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
 
 
 def processor_seconds(pid: int) -> float:

@@ -16,8 +16,8 @@ from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import RunOrder, RunResult, WorkerFault
 from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.run_spooler import RunSpooler
+from aletheia_operator.logs.template import worker_environment
 from aletheia_operator.logs.worker_process import WorkerEnded
-from aletheia_operator.logs.worker_process import _environment as worker_environment
 from aletheia_operator.scratch import Scratches
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 
@@ -228,7 +228,7 @@ async def test_a_run_that_may_be_poisonous_has_a_worker_of_its_own(parsers: Pars
     third = asyncio.create_task(parsers.open(make_order(tmp_path), "c", alone=True))
     await asyncio.sleep(0.05)
     assert not third.done(), "at most two of these at a time"
-    runs[0]._worker._process.kill()
+    await asyncio.to_thread(runs[0]._worker._process.wait)  # kills it
     with pytest.raises(WorkerEnded):
         await runs[0].end()
     runs[0].close()
@@ -310,6 +310,7 @@ async def test_a_worker_is_started_ahead_and_ends_when_idle(monkeypatch: pytest.
     await asyncio.wait_for(worker.ended(), LONGEST_TEST_SECONDS)
     assert parsers.pids == []
     assert str(pid) not in os.listdir("/proc")
+    assert parsers._template.pid is None, "the template ends with the last worker"
     await parsers.close()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import Operation, RunOrder, RunResult, WorkerFault
+from aletheia_operator.logs.template import Template
 from aletheia_operator.logs.worker_process import Answer, WorkerEnded, WorkerProcess
 
 REQUEST_SECONDS = 30.0
@@ -33,7 +34,10 @@ class Parsers:
     request_seconds: float = REQUEST_SECONDS
     merging: FairSlots = field(default_factory=lambda: FairSlots(2, 2))
     """Limits concurrent merges: more would need more memory and not be faster."""
+    _template: Template = field(init=False, default_factory=Template)
     _workers: list[WorkerProcess] = field(init=False, default_factory=list)
+    _apart: list[WorkerProcess] = field(init=False, default_factory=list)
+    """Workers with one run each, which may make them fail."""
     _ids: "count[int]" = field(init=False, default_factory=count)
     _starting: asyncio.Task[WorkerProcess] | None = field(init=False, default=None)
     _alone: FairSlots = field(default_factory=lambda: FairSlots(2, 1))
@@ -71,20 +75,21 @@ class Parsers:
         if self._starting is not None:
             with suppress(OSError):
                 await self._starting
-        workers, self._workers = self._workers, []
+        workers = [*self._workers, *self._apart]
+        self._workers, self._apart = [], []
         for worker in workers:
             worker.stop()
         for worker in workers:
             await worker.ended()
 
     def _alive(self) -> list[WorkerProcess]:
-        self._workers = [worker for worker in self._workers if worker.alive]
-        return self._workers
+        self._workers = _running(self._workers)
+        return [worker for worker in self._workers if worker.alive]
 
     def _start(self) -> asyncio.Task[WorkerProcess]:
         async def start() -> WorkerProcess:
             try:
-                worker = await WorkerProcess.start(self.request_seconds)
+                worker = await WorkerProcess.start(self._template, self.request_seconds)
                 self._workers.append(worker)
                 return worker
             finally:
@@ -104,12 +109,13 @@ class Parsers:
     async def _open_alone(self, order: RunOrder, namespace: str) -> "ParsedRun":
         release = await self._alone.acquire(namespace)
         try:
-            worker = await WorkerProcess.start(self.request_seconds)
+            worker = await WorkerProcess.start(self._template, self.request_seconds)
         except BaseException as e:
             release()
             if isinstance(e, OSError):
                 raise WorkerEnded from e
             raise
+        self._apart = [*_running(self._apart), worker]
 
         def end() -> None:
             worker.stop()
@@ -215,6 +221,11 @@ class ParsedRun:
             self._worker.remove(self._number)
             if self._on_close is not None:
                 self._on_close()
+
+
+def _running(workers: list[WorkerProcess]) -> list[WorkerProcess]:
+    """Return the workers that have not ended yet; they may be about to end."""
+    return [worker for worker in workers if not worker.has_ended]
 
 
 def _give_back(answer: Answer) -> None:

@@ -3,11 +3,10 @@
 Requests are (operation, run id, arguments...): `open` with a RunOrder, `feed` with lines, `read_again`, `read_from_start`,
 `accept`, `drop_node_message`, `end` and `drop`. Answers come in the same order: a Position, the RunResult of `end`, None, or
 the error of the request, which does not end other runs. A result's open file is sent over another socket, before the answer.
-The process' arguments are the file descriptors of both sockets.
+`template_process` starts it.
 """
 
 import socket
-import sys
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
@@ -76,7 +75,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, files: socket.socket) -> None:
         answers.flush()
 
 
-if __name__ == "__main__":
-    requests, files = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-    with suppress(ConnectionError):  # the operator is gone
+def work(requests: socket.socket, files: socket.socket) -> None:
+    """Do a worker's work until the operator closes its socket of requests, or ends."""
+    with suppress(ConnectionError):
         serve(requests.makefile("rb"), requests.makefile("wb"), files)

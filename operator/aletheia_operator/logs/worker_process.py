@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import os
 import socket
-import subprocess
-import sys
+import threading
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.logs.frames import HEADER, content, frame
 from aletheia_operator.logs.run import RunResult
+from aletheia_operator.logs.template import Template, Worker
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +30,7 @@ class WorkerProcess:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: Worker,
         answers: asyncio.StreamReader,
         requests: asyncio.StreamWriter,
         files: socket.socket,
@@ -54,22 +52,19 @@ class WorkerProcess:
         self._begin_idling()
 
     @classmethod
-    async def start(cls, request_seconds: float) -> "WorkerProcess":
+    async def start(cls, template: Template, request_seconds: float) -> "WorkerProcess":
         """Start a process. Raises OSError."""
         (ours, theirs), (our_files, their_files) = socket.socketpair(), socket.socketpair()
+        starting = asyncio.create_task(asyncio.to_thread(_start, template, theirs, their_files))
         try:
-            with theirs, their_files:
-                numbers = [theirs.fileno(), their_files.fileno()]
-                command = [sys.executable, "-m", "aletheia_operator.logs.worker", *map(str, numbers)]
-                process = await asyncio.to_thread(
-                    subprocess.Popen, command, stdin=subprocess.DEVNULL, pass_fds=numbers, env=_environment()
-                )
+            process = await asyncio.shield(starting)
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 ours.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
             answers, requests = await asyncio.open_connection(sock=ours)
         except BaseException:
             ours.close()  # this also ends a process that was started already
             our_files.close()
+            starting.add_done_callback(_wait_for_unused)
             raise
         return cls(process, answers, requests, our_files, request_seconds)
 
@@ -120,6 +115,11 @@ class WorkerProcess:
         if self._idle is not None:
             self._idle.cancel()
         self._requests.close()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._reader.done()
 
     async def ended(self) -> None:
         """Wait for the end of the process."""
@@ -179,10 +179,16 @@ class WorkerProcess:
             answer.set_result(received)
 
 
-def _environment() -> dict[str, str]:
-    """Return this process' environment with a PYTHONPATH to the place from which this package was loaded."""
-    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+def _start(template: Template, *theirs: socket.socket) -> Worker:
+    """Start a worker with these sockets, and close them here."""
+    with theirs[0], theirs[1]:
+        return template.start([each.fileno() for each in theirs])
+
+
+def _wait_for_unused(starting: asyncio.Task[Worker]) -> None:
+    """Wait, in a thread, for the end of a worker that nobody has a socket of."""
+    if not starting.cancelled() and starting.exception() is None:
+        threading.Thread(target=starting.result().wait, daemon=True).start()
 
 
 def _look_at(answer: Answer) -> None:

@@ -38,7 +38,8 @@ NAMES = {
 HEADING = """# How fast logs are captured
 
 What an Investigation takes from `kubectl apply` until it is `Completed`: every line read, parsed, hashed and on disk. Its peak
-memory is that of the operator and its parsers. Written by
+memory is that of the operator and its parsers, as the limit of a container counts it: pages that they share are counted once.
+Written by
 `python -m tests.benchmarks.logs --rounds 1 --lines 250000 1750000 --table docs/logs-benchmark.md`.
 
 """
