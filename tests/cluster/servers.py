@@ -21,7 +21,7 @@ from tests.cluster import programs
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import HERE, RigError, bin_dir, run
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 NOTHING_TO_SCRAPE = "global: {scrape_interval: 1s}\n"
 
 _direct = build_opener(ProxyHandler({}))  # the machine's proxy cannot reach these servers

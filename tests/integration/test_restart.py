@@ -235,7 +235,7 @@ def test_a_stopped_leader_ends_when_it_continues(own_namespace: Kubectl, root: P
         return web.json_response({"data": ["shop"] if request.path.endswith("/services") else []})
 
     def leader(operator: Operator) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=30) as answer:
             return str(json.load(answer)["leader"])
 
     options = [f"--operator-namespace={kubectl.namespace}", "--lease=flight", "--lease-seconds=3"]
@@ -257,7 +257,7 @@ def test_a_stopped_leader_ends_when_it_continues(own_namespace: Kubectl, root: P
             until(lambda: "another process works on session" in second.log_path.read_text(), 20, "the standby goes on with it")
             answers = True
             first.process.send_signal(signal.SIGCONT)
-            assert first.process.wait(10) == EXIT_CODE
+            assert first.process.wait(60) == EXIT_CODE
             resource = kubectl.ended("fenced", 30)
         finally:
             first.kill()

@@ -25,14 +25,19 @@ FINDINGS = "data/findings.json"
 _PAUSE = re.compile(r"the event loop paused .*\(([0-9.]+) s of its own processor time\)")
 
 
+PATIENCE = 4
+"""How many times as long as on an idle machine a wait may take: other work may need the processors."""
+
+
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return the first true value of `condition`, which is called repeatedly until the deadline."""
-    deadline = time.monotonic() + seconds
+    """Return the first true value of `condition`, which is called repeatedly. `seconds`: its time limit on an idle machine."""
+    limit = PATIENCE * seconds
+    deadline = time.monotonic() + limit
     while True:
         if value := condition():
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {limit} s: {what}")
         time.sleep(0.05)
 
 
@@ -111,7 +116,7 @@ class Operator:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
             try:
-                self.process.wait(30)
+                self.process.wait(PATIENCE * 30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -144,7 +149,9 @@ class Kubectl:
         return json.loads(self("get", *what, "-o", "json"))
 
     def wait(self, what: str, condition: str, seconds: int = 60) -> None:
-        self("wait", what, f"--for={condition}", f"--timeout={seconds}s", timeout_seconds=seconds + 30)
+        """Wait for a condition. `seconds`: its time limit on an idle machine."""
+        limit = PATIENCE * seconds
+        self("wait", what, f"--for={condition}", f"--timeout={limit}s", timeout_seconds=limit + 60)
 
     def investigate(self, name: str, **spec: Any) -> Any:
         """Apply an Investigation and wait until it has ended. Returns the resource."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import copy
+import gc
 import json
+import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources, Window
 from aletheia_operator.investigate import Order, Tools
+from aletheia_operator.investigate.threads import to_the_end
 from aletheia_operator.logs.pool import ParsedRun, Parsers
 from aletheia_operator.logs.position import Position
 from aletheia_operator.logs.run import Operation, RunOrder, RunResult
@@ -295,6 +298,12 @@ class FakeFetcher:
             outcome.summary = f"{count} entries"
 
 
+def descriptors() -> int:
+    """Return how many descriptors this process has open. Those of garbage that earlier tests left do not count."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
 async def forever() -> None:
     """Wait until cancelled."""
     await asyncio.Event().wait()
@@ -331,6 +340,10 @@ async def entries_of(document: Document) -> list[Any]:
     return entries
 
 
+MOST_ON_THE_LOOP_BYTES = 16 * 1024
+"""Of lines that are parsed on the event loop. More could block it for too long on a busy machine: a thread parses them."""
+
+
 class InlineRun:
     """A run that is parsed in this process instead of a worker. `faults`: exceptions that the next calls of `feed` raise."""
 
@@ -342,7 +355,10 @@ class InlineRun:
     async def feed(self, lines: bytes) -> None:
         if self.faults:
             raise self.faults.pop(0)
-        self.position = self.spooler.feed(lines)
+        if len(lines) < MOST_ON_THE_LOOP_BYTES:
+            self.position = self.spooler.feed(lines)
+        else:
+            self.position = await to_the_end(asyncio.to_thread(self.spooler.feed, lines))
 
     async def drain(self) -> None:
         pass

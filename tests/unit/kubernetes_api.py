@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
+from aletheia_operator.clients import shared_reads
 from aletheia_operator.clients.kubernetes import Kubernetes
 from tests.unit.loopback import Loopback, Request
 
@@ -34,8 +36,8 @@ class KubernetesApi:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Kubernetes]:
-        """Yield a real client of this API."""
-        with Loopback() as server:
+        """Yield a real client of this API. Answers that it shares are not too old for that on a busy machine either."""
+        with Loopback() as server, patch.object(shared_reads, "MAX_AGE_SECONDS", 600.0):
             server.answers = (self._answer,)
             client = ApiClient(Configuration(host=server.url))
             try:

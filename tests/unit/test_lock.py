@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from aletheia_operator.session.lock import SessionBusy, lock_directory, locked, unlock
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+from tests.unit.fakes import descriptors
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ async def test_a_question_that_waits_can_be_cancelled(loopback: Loopback) -> Non
         assert stopped(60), "woken by the cancellation"  # type: ignore[operator]
 
     asking = asyncio.ensure_future(Http().fetch_json(replace(loopback.endpoint(), turn=turn), "/", ()))
-    assert await asyncio.to_thread(waiting.wait, 5)
+    assert await asyncio.to_thread(waiting.wait, LONGEST_TEST_SECONDS)
     asking.cancel()
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         with pytest.raises(asyncio.CancelledError):

@@ -728,6 +728,7 @@ async def test_an_api_server_that_is_away_is_waited_for(tmp_path: Path, monkeypa
     rig.observe(make_body())
     await rig.until(lambda: len(rig.kubernetes.asked) > 5)
     assert rig.fetcher.asked == []
+    monkeypatch.setattr(status_module, "WRITE_SECONDS", LONGEST_TEST_SECONDS)
     rig.kubernetes.refusals.clear()
     await rig.settled()
     assert rig.phases[-1] == "Completed"

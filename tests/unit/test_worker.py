@@ -1,7 +1,6 @@
 """The answers of a worker, in this process: it reads requests until they end, and a fault costs only its own run."""
 
 import errno
-import os
 import socket
 from collections.abc import Iterator
 from io import BytesIO
@@ -17,6 +16,7 @@ from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.logs.spool import Spool
 from aletheia_operator.logs.worker import serve
 from aletheia_operator.scratch import Scratches
+from tests.unit.fakes import descriptors
 
 SETTINGS = RunSettings("app", 0, False, "2026-11-22T11:00:00.000000000Z", "2026-11-22T12:00:00.000000000Z", 2**20)
 LINES = b"".join(b"2026-11-22T11:30:00.%09dZ ERROR boom %d\n" % (number, number) for number in range(100))
@@ -66,10 +66,10 @@ def test_a_run_comes_back_with_its_file(tmp_path: Path, files: tuple[socket.sock
 
 def test_a_run_that_is_dropped_leaves_no_file(tmp_path: Path, files: tuple[socket.socket, socket.socket]) -> None:
     """Neither does a run that fails. Dropping a missing run is no error."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     assert answers(files[0], open_run(1, tmp_path), ("feed", 1, MANY), ("drop", 1), ("drop", 1))[2:] == [None, None]
     answers(files[0], open_run(1, tmp_path), ("feed", 1, MANY), ("feed", 1, None))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     with pytest.raises(BlockingIOError):
         files[1].recv(1)
 
