@@ -9,6 +9,7 @@ from aletheia_operator.findings.reason_lines import is_vague
 from aletheia_operator.findings.verdict import MAX_HEADLINE, shortened
 from tests.unit.evidence import START, Incident, at, ended, event, found, item, pod, rules_of, running, waiting
 
+LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
 HANDSHAKE = "http: TLS handshake error from 10.202.1.31:48212: remote error: tls: bad certificate"
 UNDEFINED = "psycopg.errors.UndefinedColumn: column a.b does not exist"
 EXPIRED = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"
@@ -335,3 +336,99 @@ def test_an_error_is_shown_with_its_exception(trace: tuple[str, ...], said: str)
     lines = (f"{minute} {line}" for minute in range(30, 60) for line in ("ERROR order 7 failed", *trace))
     incident = Incident().add(pod("web-1-a", running())).log("web-1-a", *lines)
     assert said in incident.judged().findings[0].message
+
+
+def two_workloads(*names: str) -> Incident:
+    """Return workloads, each with one healthy pod and a Service."""
+    incident = Incident()
+    for name in names:
+        owned = pod(f"{name}-1-a", running(), of=f"{name}-1", labels={"app": name})
+        incident.add(owned, *service(name), of=("Deployment", name))
+    return incident
+
+
+def test_an_error_that_quotes_another_workloads_error_is_its_consequence() -> None:
+    """A database's own error stands in the error of its client, which does not name the database."""
+    full = 'could not resize shared memory segment "/PostgreSQL.18" to 8388608 bytes: No space left on device'
+    incident = two_workloads("bi", "pg")
+    incident.log("pg-1-a", *(f"{minute} ERROR: {full}" for minute in range(30, 60)))
+    incident.log("bi-1-a", *(f"{minute} ERROR OperationalError: (psycopg2.errors.DiskFull) {full}" for minute in range(30, 60)))
+    first, second = incident.judged().findings[:2]
+    assert (first.subject.name, second.subject.name, second.because) == ("pg", "bi", first)
+
+
+def test_a_restart_that_is_long_over_does_not_lead() -> None:
+    """What goes on at the end of the window is more telling; a limit that was reached before the window is less."""
+    maximum = {
+        "type": "ScalingLimited",
+        "status": "True",
+        "reason": "TooManyReplicas",
+        "lastTransitionTime": "2026-11-20T09:00:00Z",
+    }
+    scaler = item("HorizontalPodAutoscaler", "web", {"maxReplicas": 3}, {"currentReplicas": 3, "conditions": [maximum]})
+    incident = two_workloads("calm", "web").add(scaler)
+    once = running(restarts=1, last=ended(137, "OOMKilled", minute=6), spec=LIMITED)
+    incident.objects["Deployment", "calm"][0] = pod("calm-1-a", once, of="calm-1", labels={"app": "calm"})
+    incident.log("web-1-a", *(f"{minute} ERROR cannot score: 12 features, expected 14" for minute in range(30, 60)))
+    assert rules_of(incident)[0] == "Errors"
+    assert set(rules_of(incident)[1:]) == {"OOMKilled", "AutoscalerAtMaximum"}
+    assert not any(finding.severity == "error" for finding in incident.judged().findings)
+
+
+def test_a_restart_within_the_last_minutes_is_an_error() -> None:
+    """It may be repeated."""
+    recent = running(restarts=1, last=ended(137, "OOMKilled", minute=50), spec=LIMITED)
+    only = found(Incident().add(pod("web-1-a", recent)), "OOMKilled")
+    assert (only.severity, only.aside) == ("error", False)
+
+
+def test_an_error_about_an_upstream_is_not_a_clients() -> None:
+    """NGINX names the client of every request, also if what it calls fails."""
+    failed = (
+        "[error] 31#31: *7 upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to "
+        'upstream, client: 10.0.0.1, server: shop, request: "GET /login HTTP/1.1", upstream: "https://10.203.1.9:443/login"'
+    )
+    incident = two_workloads("web").log("web-1-a", *(f"{minute} {failed}" for minute in range(30, 60)))
+    assert found(incident, "CertificateInvalid").severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("qt.qpa.xcb: could not connect to display", ""),
+        ("cannot connect to redis:6379", "redis"),
+        ("connect to 'queue' failed", "queue"),
+    ],
+)
+def test_a_word_is_no_host(text: str, host: str) -> None:
+    """Hosts have a domain or a port, are in a URL, or are quoted, unless there is such a Service."""
+    incident = Incident().add(pod("web-1-a", running()))
+    incident.log("web-1-a", *(f"{minute} ERROR {text}: connection refused" for minute in range(30, 60)))
+    only = found(incident, "DependencyDoesNotAnswer")
+    assert str(only.subject) == (f"service/{host}" if host else "deployment/web")
+
+
+@pytest.mark.parametrize(
+    ("since", "line", "rules"),
+    [
+        (30, "licence check failed: all 10 seats are used, job queued", ["UnlabelledErrors"]),
+        (1, "licence check failed: all 10 seats are used, job queued", []),
+        (30, "request failed, will retry: 503", []),
+        (30, "option cacheSize is deprecated", []),
+    ],
+)
+def test_new_warnings_that_go_on_are_reported(since: int, line: str, rules: list[str]) -> None:
+    """If the program logged without them before, and does not try again."""
+    lines = [
+        f"{minute} {'WARN ' + line if warns else 'INFO job done'}" for minute in range(1, 60) for warns in (0, minute >= since)
+    ]
+    assert rules_of(two_workloads("web").log("web-1-a", *lines)) == rules
+
+
+@pytest.mark.parametrize(
+    ("line", "rules"),
+    [("✓ throws Error when failed (3 ms)", []), ("ERROR 1194 (HY000): Table './shop/orders' cannot be opened", ["Errors"])],
+)
+def test_passed_tests_are_no_errors(line: str, rules: list[str]) -> None:
+    """Their names often are."""
+    assert rules_of(two_workloads("web").log("web-1-a", *(f"{minute} {line}" for minute in range(20, 60)))) == rules

@@ -47,7 +47,7 @@ CATEGORIES = {
     r"|checksum (?:mismatch|error|failed|verification)|bad (?:crc|checksum|magic)"
     r"|CRC (?:mismatch|error)"
     r"|invalid (?:checksum|magic|page (?:header|in block))|torn (?:page|write)|not a database"
-    r"|malformed (?:database|page|record)"
+    r"|malformed (?:database|page|record)|marked as crashed|(?:needs?|should be|requires?) repair"
     r"|disk image is malformed|truncated (?:file|record|log|segment|page)",
     "version": r"version mismatch|incompatible (?:with|version|data|schema|client|server|protocol)|not compatible with"
     r"|unsupported (?:class file|format version|major|version)|UnsupportedClassVersionError|NoSuchMethodError"
@@ -55,7 +55,7 @@ CATEGORIES = {
     r"|no longer supported|GLIBC(?:XX)?_\d|undefined symbol|symbol lookup error|featureCompatibilityVersion"
     r"|driver (?:version is insufficient|on your system is too old)|(?:cannot|can't|not possible to) downgrade"
     r"|created (?:by|with) (?:a )?(?:newer|later|older) version|requires (?:at least )?version|schema version (?:\S+ )?wanted",
-    "quorum": r"no (?:elected )?(?:leader|primary|master|quorum)\b"
+    "quorum": r"no (?:(?:elected|known|cluster|raft|active|current) )?(?:leader|primary|master|quorum)\b"
     r"|(?:leader|primary|master) (?:is |was |has )?not (?:yet )?(?:been )?(?:discovered|elected|found|known)"
     r"|(?:lost|without|waiting for) (?:a |the )?(?:leader|quorum|majority)"
     r"|LEADER_NOT_AVAILABLE|Leader ?NotAvailable|NotLeader|NotMaster|not (?:the )?(?:leader|primary|master)\b"
@@ -79,7 +79,8 @@ CATEGORIES = {
     r"|(?:page|browser|tab|renderer|worker|process) (?:has )?(?:crashed|exited unexpectedly)",
     "processes": r"unable to create (?:new )?native thread|OutOfMemoryError: unable to create|can't fork|pthread_create failed"
     r"|fork: (?:retry|Resource)|fork/exec \S+: resource temporarily unavailable|can't start new thread|BlockingIOError",
-    "memory": r"OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
+    "memory": r"OOM command not allowed|used memory > 'maxmemory'"
+    r"|OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
     r"|memory allocation of \d+ bytes failed",
     "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error"
     r"|space exceeded|ENOSPACE|NOSPACE|volume is full|disk quota|flood[- ]stage|low on disk|out of disk|FORBIDDEN/12/"
@@ -159,6 +160,7 @@ _PEERS = (
     r"(?:https?|grpc|postgres(?:ql)?|mysql|redis|amqp|mongodb|nats|tcp|jdbc:[a-z]+)://(?:[^@/\s]{1,100}@)?" + _HOST,
     r"(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNRESET|EHOSTUNREACH)[: ]+" + _HOST,
     r"host(?:name)?[=:]? ?['\"]?" + _HOST,
+    _HOST + r" could not be resolved",
     r"resolve (?:host(?:name)?:? )?['\"]?" + _HOST,
     r"(?:connect(?:ing|ion)?|connected) (?:to|with) (?:server (?:at|on) )?['\"(]?(?:[A-Za-z]+/)?" + _HOST,
     r"\b([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
@@ -251,6 +253,20 @@ def peer_of(text: str) -> str:
         if address and pattern is _peers()[_LAST_OF_URLS]:
             break  # the patterns from here on are too vague to replace an address
     return address
+
+
+def names_host(name: str, text: str) -> bool:
+    """Return whether a text has a name as a host is written: with a domain or a port, in a URL, or quoted.
+
+    True if the text does not have the name.
+    """
+    text = text.lower()
+    if "." in name or not name or name not in text:
+        return True
+    after = {part[:2] for part in text.split(name)[1:]}
+    if any(rest[:1] in ("/", "'", '"') or (rest[:1] == ":" and rest[1:].isdigit()) for rest in after):
+        return True
+    return any(f"{before}{name}" in text for before in ("/", "'", '"', "@", "host ", "host=", "host: ", "server "))
 
 
 def is_address(host: str) -> bool:

@@ -52,6 +52,7 @@ def object_text(reference: Mapping[str, Any]) -> str:
 class Finding:
     """A claim about one object.
 
+    `aside`: the trouble is over, or was there before the window: of two findings of one severity the other is more telling.
     `depth` orders causes before consequences: a node is 0, storage and configuration 10, a container 20, a probe 30, a service
     40, a caller 50, numbers 60, a change 90. `pods`, `nodes`: names of the pods and nodes that it is about. `callees`: names of
     hosts that do not answer. `because`: the finding that explains this one; None if none does.
@@ -71,6 +72,7 @@ class Finding:
     callees: frozenset[str] = frozenset()
     details: Mapping[str, Any] = field(default_factory=dict)
     because: "Finding | None" = None
+    aside: bool = False
 
     def to_json(self, namespace: str) -> dict[str, Any]:
         """Return the finding for findings.json. `namespace`: the Investigation's."""

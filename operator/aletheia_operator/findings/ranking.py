@@ -34,9 +34,10 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.severity == "info", finding.because is not None, *_order(finding)))
 
 
-def _order(finding: Finding) -> tuple[int, int, int, str, str, str]:
+def _order(finding: Finding) -> tuple[int, bool, int, int, str, str, str]:
     return (
         SEVERITIES.index(finding.severity),
+        finding.aside,
         CONFIDENCES.index(finding.confidence),
         finding.depth,
         finding.first_seen or "9",

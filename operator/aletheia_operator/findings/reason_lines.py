@@ -75,7 +75,13 @@ def _client() -> Any:
 
 def names_client(text: str) -> bool:
     """Return whether a line is about a client of the program that logs it, by the client's address."""
-    return _client().search(text[:MAX_TEXT]) is not None
+    text = text[:MAX_TEXT]
+    return _client().search(text) is not None and _upstream().search(text) is None
+
+
+@lru_cache(maxsize=1)
+def _upstream() -> Any:
+    return compiled(r"\bupstream SSL|\b(?:to|from|in) upstream\b.{1,40}\bclient: |could not be resolved", case_sensitive=False)
 
 
 @lru_cache(maxsize=1)
@@ -93,12 +99,13 @@ def is_statement(text: str) -> bool:
 @lru_cache(maxsize=1)
 def _report() -> tuple[Any, Any]:
     return compiled(
-        r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.-]{1,60}){0,6}: ?\S"
+        r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.()-]{1,60}){0,6}: ?\S"
         r"|^(?:\[[^\]]{1,60}\]\W*)?(?:error [a-z]{3,20}ing\b|(?:unknown|unsupported|invalid|unexpected) [a-z]{3})"
         r"|(?:^|[\s\])>|:])(?:failed|cannot|can't|could not|couldn't|unable)(?: to)? [a-z]{3}|\b[a-z]{3,20} (?:has )?failed\b",
         case_sensitive=False,
     ), compiled(
-        r"\bwarn(?:ing)?\b|\b(?:no|0|without|zero|allowed|expected|ignor\w{1,4}|optional) (?:\w{1,20} )?(?:errors?|fail\w{0,5})"
+        r"^\W*(?:[✓✔]|(?:ok|pass|warn(?:ing)?)\b)|\bwarn(?:ing)?\b"
+        r"|\b(?:no|0|without|zero|allowed|expected|ignor\w{1,4}|optional) (?:\w{1,20} )?(?:errors?|fail\w{0,5})"
         r"|\b(?:errors?|fail\w{0,5})\b[\"']?[:=] ?[\"']?(?:0|null|none|nil|false|no|-|\"|')|\bpassed\b"
         r"|\busing (?:the |a )?(?:default|fallback|builtin)|\b(?:falling|fell|falls) back\b|\bskipp(?:ed|ing)\b",
         case_sensitive=False,
@@ -110,6 +117,22 @@ def reports_error(text: str) -> bool:
     report, denial = _report()
     text = text[:MAX_TEXT]
     return report.search(text) is not None and denial.search(text) is None
+
+
+def denies_error(text: str) -> bool:
+    """Return whether a line calls itself a warning, counts no error, or says how the program goes on."""
+    _, denial = _report()
+    return denial.search(text[:MAX_TEXT]) is not None
+
+
+@lru_cache(maxsize=1)
+def _retry() -> Any:
+    return compiled(r"\b(?:re-?try\w{0,4}|re-?tries|re-?connect\w{0,4}|try(?:ing)? again|attempt \d)\b", case_sensitive=False)
+
+
+def tries_again(text: str) -> bool:
+    """Return whether a line about a problem says that the program tries again."""
+    return _retry().search(text[:MAX_TEXT]) is not None
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
-from aletheia_operator.findings.error_categories import CALLS
+from aletheia_operator.findings.error_categories import CALLS, names_host
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
 from aletheia_operator.findings.reason_lines import (
     calls_itself_warning,
@@ -26,6 +26,10 @@ MAX_QUOTED = 150
 FEW = 3
 PERSISTENT = 10
 """Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
+MOST_COMPARED = 100
+LEAST_QUOTED = 30
+"""Characters of an error that another workload's error may quote."""
+_DIGITS = re.compile(r"\d+")
 ONLY = 0.8
 """Share of a workload's lines from which on they are all that it logs."""
 OVER_SECONDS = 300.0
@@ -142,9 +146,13 @@ def categories(case: Case) -> Iterator[Finding]:
             elif template.category in CALLS:
                 peer = Counter(place.peers).most_common(1)
                 name = callees.service(peer[0][0]) or peer[0][0] if peer else named_in_part(template.line, configured[subject])
+                if template.category != "dns" and not callees.exists(name) and not names_host(name, template.example):
+                    name = ""
                 called[subject, name][template.category].add(template, place)
-    for (subject, category), lines in found.items():
-        yield _of_category(case, subject, category, lines)
+    texts = {(subject, category): lines.example for (subject, category), lines in found.items()}
+    of_lines = {key: _of_category(case, *key, lines) for key, lines in found.items()}
+    _link_quoted(of_lines, texts)
+    yield from of_lines.values()
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
         if name in ("", subject.name) and len(called) > 1 and any(caller == subject and other for caller, other in called):
@@ -187,6 +195,21 @@ def _is_of_clients(case: Case, subject: Subject, lines: _CategoryLines, category
 def _is_renewed(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
     """Return whether a healthy workload only reports that it renews an expired token."""
     return category == "credentials" and not lines.serious and case.is_healthy(subject) and renews(lines.example)
+
+
+def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping[tuple[Subject, str], str]) -> None:
+    """Make an error that quotes another workload's error a consequence of it: programs repeat what they are answered.
+
+    Not if the other workload may only refuse what it is asked for.
+    """
+    own = [(key, text) for key, text in texts.items() if key[1] in _OWN and key[1] not in _OF_CLIENTS]
+    plain = {key: _DIGITS.sub("0", text.strip()) for key, text in own[:MOST_COMPARED]}
+    for key, text in plain.items():
+        for other, quoted in plain.items():
+            if key[1] == other[1] and LEAST_QUOTED <= len(quoted) < len(text) and quoted in text:
+                finding, cause = findings[key], findings[other]
+                finding.callees |= {cause.subject.name}
+                finding.depth = max(finding.depth, cause.depth + 1)
 
 
 def _of_category(case: Case, subject: Subject, category: str, lines: _CategoryLines) -> Finding:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aletheia_operator.findings.calls import Callees
-from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier
+from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, seconds_between
 from aletheia_operator.findings.error_categories import CALLS, category_of, peer_of, runtime_message
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import WELL, Line, RunFacts
@@ -21,6 +21,8 @@ SIGNALS = {
 NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 HOOKS = ("FailedPostStartHook",)
 MAX_QUOTED = 170
+SELDOM = 2  # restarts
+RECOVERED_SECONDS = 900.0
 
 
 @dataclass
@@ -159,6 +161,7 @@ def _finding(case: Case, subject: Subject, end: _End) -> Finding:
         ),
         remedy=remedy,
         pods=frozenset(end.pods),
+        aside=_recovered(case, end),
         details={"container": end.container, "exitCode": code, "restarts": end.restarts, "reason": reason},
     )
 
@@ -253,4 +256,10 @@ def _severity(case: Case, end: _End, code: int) -> Severity:
         return "critical"
     if code in (0, 143) and end.restarts <= 1:
         return "info"
-    return "error"
+    return "warning" if _recovered(case, end) else "error"
+
+
+def _recovered(case: Case, end: _End) -> bool:
+    """Return whether the container was seldom restarted, and has run for long since then."""
+    lasted = seconds_between(str(end.state.get("finishedAt") or "") or None, case.end)
+    return end.restarts <= SELDOM * len(end.pods) and lasted is not None and lasted >= RECOVERED_SECONDS

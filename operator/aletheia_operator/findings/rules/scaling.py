@@ -39,6 +39,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
             subject=subject,
             message=f"autoscaler {fact.name} {what} (since {clock(first)})",
             depth=32,
+            aside=not case.in_window(first),
             first_seen=first,
             links=(fact.link, *(event.link for event in events[:2])),
             remedy="raise maxReplicas, or what one pod can do" if rule == "AutoscalerAtMaximum" else "",

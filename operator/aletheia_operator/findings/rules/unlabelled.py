@@ -5,13 +5,24 @@ from collections.abc import Iterator, Sequence
 
 from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.findings.reason_lines import excerpt, is_exception, is_statement, names_client, reports_error
+from aletheia_operator.findings.reason_lines import (
+    denies_error,
+    excerpt,
+    gives_reason,
+    is_exception,
+    is_statement,
+    names_client,
+    reports_error,
+    tries_again,
+)
 from aletheia_operator.findings.templates import Place, Template
 
 MAX_QUOTED = 170
 LEAST = 10  # lines
 SHARE = 0.15  # of a workload's lines
 ONLY = 0.8  # share from which on warnings are all that it logs
+NEW_SECONDS = 300.0
+"""Time for which a pod was ready, within the window, before the first line of a kind: from then on the kind is new."""
 OVER_SECONDS = 300.0
 """Lines that stopped this long before the end of the window are over."""
 
@@ -22,30 +33,43 @@ def unlabelled_errors(case: Case, found: Sequence[Finding]) -> Iterator[Finding]
     named = {name for finding in found if finding.severity != "info" for name in finding.pods}
     lines: dict[Subject, list[tuple[Template, Place]]] = defaultdict(list)
     for template in case.evidence.logs.templates.by_shape.values():
-        if not template.category and _reports(template):
+        if not template.category and _may_report(template):
             for place in template.places.values():
                 subject = case.workload_of_pod(place.pod)
-                if subject not in explained and place.pod not in named:
+                if subject not in explained and place.pod not in named and subject.kind not in ("Job", "CronJob"):
                     lines[subject].append((template, place))
     for subject, places in lines.items():
-        count = sum(place.count for _, place in places)
-        left = seconds_between(max(place.last for _, place in places), case.end)
-        unlabelled = sum(place.count for template, place in places if not template.level or is_exception(template.example))
-        if unlabelled < LEAST and count < ONLY * case.lines_of(subject):
+        telling = _telling(case, subject, places)
+        count = sum(place.count for _, place in telling)
+        if count < LEAST or count < SHARE * case.lines_of(subject):
             continue
-        if count < LEAST or count < SHARE * case.lines_of(subject) or left is None or left > OVER_SECONDS:
-            continue
-        if subject.kind in ("Job", "CronJob"):
-            continue  # its end says whether they matter
-        yield _finding(subject, places, count)
+        left = seconds_between(max(place.last for _, place in telling), case.end)
+        if left is not None and left <= OVER_SECONDS:
+            yield _finding(subject, telling, count)
 
 
-def _reports(template: Template) -> bool:
-    """Return whether lines of a template report an error."""
+def _may_report(template: Template) -> bool:
+    """Return whether lines of a template name something that is wrong, without the level of an error."""
     text = template.example
-    if is_statement(text) or names_client(template.line):
+    if template.level not in ("", "WARN") or is_statement(text) or names_client(template.line):
         return False
-    return template.level in ("", "WARN") and (is_exception(text) or reports_error(text))
+    return is_exception(text) or reports_error(text) or (gives_reason(text) and not denies_error(text))
+
+
+def _telling(case: Case, subject: Subject, places: list[tuple[Template, Place]]) -> list[tuple[Template, Place]]:
+    """Return those lines of a workload that report a problem: errors without a level, or new warnings."""
+    errors = [pair for pair in places if is_exception(pair[0].example) or reports_error(pair[0].example)]
+    unlabelled = sum(place.count for template, place in errors if not template.level or is_exception(template.example))
+    if unlabelled >= LEAST or sum(place.count for _, place in errors) >= ONLY * case.lines_of(subject):
+        return errors
+    return [(template, place) for template, place in places if template.level == "WARN" and _is_new(case, template, place)]
+
+
+def _is_new(case: Case, template: Template, place: Place) -> bool:
+    """Return whether a pod had been ready for long when it logged such a line for the first time, and does not try again."""
+    ready = case.ready_since.get(place.pod)
+    lasted = seconds_between(max(ready, case.start), place.first) if ready else None
+    return lasted is not None and lasted >= NEW_SECONDS and not tries_again(template.example)
 
 
 def _finding(subject: Subject, places: list[tuple[Template, Place]], count: int) -> Finding:
