@@ -432,3 +432,51 @@ def test_new_warnings_that_go_on_are_reported(since: int, line: str, rules: list
 def test_passed_tests_are_no_errors(line: str, rules: list[str]) -> None:
     """Their names often are."""
     assert rules_of(two_workloads("web").log("web-1-a", *(f"{minute} {line}" for minute in range(20, 60)))) == rules
+
+
+def test_a_caller_that_reports_the_same_shortage_is_explained_by_what_it_calls() -> None:
+    """In words of its own: the number of an error, and the message that is made of it."""
+    incident = two_workloads("erp", "mysql")
+    written = "[InnoDB] Write to file ./shop/orders.ibd failed, only 0 were written. Operating system error number 28."
+    incident.log("mysql-1-a", *(f"{minute} ERROR {written}" for minute in range(30, 60)))
+    incident.log("erp-1-a", *(f"{minute} ERROR 1114: The table 'orders' is full (mysql:3306)" for minute in range(30, 60)))
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, first.subject.name, second.because) == ("DiskFull", "mysql", first)
+
+
+def test_a_cause_that_ends_with_a_colon_is_shown_with_the_next_line() -> None:
+    """Not with a frame of the stack."""
+    lines = (
+        "2026-11-22 14:27:00,123 ERROR [Application] (main) Failed to start: java.lang.RuntimeException: Failed to start",
+        "\tat io.quarkus.runner.ApplicationImpl.doStart(Unknown Source)",
+        "Caused by: io.smallrye.config.ConfigValidationException: Configuration validation failed:",
+        "\tjava.util.NoSuchElementException: SRCFG00014: The config property shop.url is required",
+        "\tat io.smallrye.config.ConfigMappingContext.mapConfigurations(ConfigMappingContext.java:90)",
+    )
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *(f"27 {line}" for line in lines), run=3)
+    assert "validation failed: java.util.NoSuchElementException: SRCFG00014" in found(incident, "CrashLoop").message
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "said"),
+    [
+        ('{"level":"ERROR","msg":"graphql error","errors":[{"message":"no field discount"}]}', "Errors", "no field discount"),
+        ("VipsJpeg: Premature end of input file: VIPS error loading /img/7.jpg", "UnlabelledErrors", "Premature end"),
+        ("requests.exceptions.TooManyRedirects: Exceeded 30 redirects.", "UnlabelledErrors", "Exceeded 30 redirects"),
+        ("nats: Authorization Violation", "CredentialsRefused", "Authorization Violation"),
+    ],
+)
+def test_errors_of_more_forms_are_read(line: str, rule: str, said: str) -> None:
+    """Of lists in fields, and of lines without a level."""
+    lines = (f"{minute} {text}" for minute in range(30, 60) for text in ("tick", line))
+    first = two_workloads("web").log("web-1-a", *lines).judged().findings[0]
+    assert (first.rule, said in first.message) == (rule, True)
+
+
+def test_an_end_that_names_only_the_start_that_failed_is_no_reason() -> None:
+    """The next error says why."""
+    lines = ("ERROR: Failed to start server in (production) mode", "ERROR: Strict hostname resolution needs a hostname")
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *(f"27 {line}" for line in lines), run=3)
+    assert found(incident, "CrashLoop").message.startswith("web: Strict hostname resolution needs a hostname (exit 1")

@@ -13,8 +13,8 @@ MAX_TRACE = 8_000  # characters at the end of a stack trace in which the excepti
 
 _HEADS = ("panic: ", "fatal error: ", "fatal runtime error: ")
 _ERROR_FIELDS = (
-    "error", "err", "exception", "cause", "reason", "detail", "error.message", "err.message", "exception.message", "details",
-    "error.stack_trace", "@x", "exc_info", "stack_trace", "stacktrace", "exception.stacktrace",
+    "errors", "error", "err", "exception", "cause", "reason", "detail", "error.message", "err.message", "exception.message",
+    "details", "error.stack_trace", "@x", "exc_info", "stack_trace", "stacktrace", "exception.stacktrace",
 )  # fmt: skip
 
 
@@ -61,6 +61,8 @@ def _error_in(entry: Mapping[str, Any]) -> str:
         error = fields.get(name)
         if error is None:
             continue
+        if isinstance(error, list) and error:
+            error = error[0]  # the first of several errors, as GraphQL answers them
         if isinstance(error, dict):
             error = next((error[name] for name in _MESSAGES if error.get(name)), None)
         if isinstance(error, str) and (error := exception_of(error)):

@@ -32,7 +32,7 @@ CATEGORIES = {
     r"|Bad credentials|no pg_hba\.conf entry|SASL (?:authentication|auth|handshake)"
     r"|SaslAuthentication|AuthenticationException|AuthenticationFailed|UNAUTHENTICATED|InvalidClientTokenId|UnrecognizedClient"
     r"|AuthFailure|could not find default credentials|NoCredentialProviders|Unable to locate credentials|no valid credential"
-    r"|not authenticated|no matching key|invalid_client|unauthorized_client|Access Key Id you provided"
+    r"|not authenticated|Authorization Violation|no matching key|invalid_client|unauthorized_client|Access Key Id you provided"
     r"|signature not valid|not valid in the specified time",
     "dns": r"no such host|could not resolve|couldn't resolve|Name or service not known|Temporary failure in name resolution"
     r"|EAI_AGAIN|ENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
@@ -85,6 +85,7 @@ CATEGORIES = {
     "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error"
     r"|space exceeded|ENOSPACE|NOSPACE|volume is full|disk quota|flood[- ]stage|low on disk|out of disk|FORBIDDEN/12/"
     r"|watermark (?:\S{1,20} )?(?:is |was )?exceeded"
+    r"|\b(?:errno|errcode|os error|error number|error code)[:=]? ?28\b|the table '\S+' is full"
     r"|insufficient (?:disk|storage)|not enough (?:disk|free) space|input/output error",
     "readonly": r"read[- ]only (?:option|mode|transaction|replica|database|instance|connection)|READONLY You can't write",
     "files": r"too many open files|EMFILE",
@@ -119,7 +120,7 @@ CALLED = {
     "timeout": r"i/o timeout|timed out|ETIMEDOUT|deadline exceeded|SocketTimeoutException|ConnectTimeout|ReadTimeout"
     r"|connect timeout|TimeoutError|Client\.Timeout|upstream request timeout|timeout awaiting|timeout (?:has )?expired"
     r"|timeout (?:of \S+ ?m?s? )?(?:was )?exceeded|timeout after|ECONNABORTED|ERR_CONNECTION_TIMED_OUT"
-    r"|no response (?:within|received)",
+    r"|no response (?:within|received)|execution expired|Net::(?:Open|Read)Timeout",
     "unready": r"(?:is|are|was) (?:still )?not (?:yet )?(?:ready"
     r"|available)|database system is starting up|temporarily unavailable",
     "unreachable": r"no route to host|EHOSTUNREACH|ERR_ADDRESS_UNREACHABLE"
@@ -141,6 +142,7 @@ WEAK = {
 _REPORTS = (
     r"\berror(?: [a-z]{3,20}ing\b|: )",
     r"\b(?:fatal|exception|failure): ",
+    r"\bexceptions?\.[a-z]{3,60}: ",
     r"\b(?:failed|cannot|can't|could not|couldn't|unable)\b",
     r"\b(?:unknown|unsupported|invalid|unexpected) [a-z]{3}",
 )

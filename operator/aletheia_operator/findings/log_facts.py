@@ -97,7 +97,7 @@ class RunFacts:
             or any(line.link.entry < later.link.entry < self.cause.link.entry for later in self.errors)
         ):
             return self._with_object(line)
-        return self.cause
+        return self._with_object(self.cause)
 
     def _error_before(self, fatal: Line) -> Line | None:
         """Return the last error with a category in NEAR_SECONDS before a fatal error without a reason; None without one."""
@@ -127,7 +127,11 @@ class RunFacts:
         if line.text.rstrip().endswith(OPENED):
             return replace(line, text=" ".join(part.text.strip() for part in (line, *self._after(line, OPENED_LINES))))
         after = next(iter(self._after(line, 1)), None)
-        if after is None or not (is_bare_errno(line.text) or line.text.rstrip().endswith(":") or _adds_reason(line, after)):
+        if (
+            after is None
+            or after.text.strip().startswith("at ")
+            or not (is_bare_errno(line.text) or line.text.rstrip().endswith(":") or _adds_reason(line, after))
+        ):
             return line
         return replace(line, text=f"{line.text.rstrip().rstrip(':')}: {after.text.strip()}")
 

@@ -55,6 +55,9 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
         return False
     if finding.rule in OF_CALLERS and finding.rule == cause.rule and finding.subject in calls.get(cause.subject, ()):
         return True
+    if "category" in cause.details and finding.rule == cause.rule and finding.rule not in OF_CALLERS:
+        # the caller repeats what the called program lacks
+        return cause.subject in calls.get(finding.subject, ()) or cause.subject.name in finding.callees
     deeper = finding.depth - cause.depth >= LEAST_DEPTH_BETWEEN
     if deeper and (cause.subject == finding.subject or cause.pods & finding.pods):
         return True

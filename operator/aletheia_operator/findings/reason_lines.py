@@ -15,7 +15,7 @@ _EXIT_NOTICES = (
     r"|\bshut(?:ting)?(?: it)?[ -]?down|\bshutdown\b"
     r"|(?:^|\])\W*(?:stopping|stopped|closed|closing|goodbye|good bye|bye|done|terminated|abort(?:ed|ing)?)\b"
     r"|initiali[sz]ation failed|startup failed"
-    r"|failed to (?:initiali[sz]e|start|boot|build|create|run|launch|load|execute)\b[\w ]{0,40}[.!]?$"
+    r"|failed to (?:initiali[sz]e|start|boot|build|create|run|launch|load|execute)\b[\w ()]{0,40}[.!]?$"
     r"|\bsee (?:the )?(?:previous|above|earlier|stack ?trace|attached|preceding|logs?\b|output)"
     r"|\b(?:previous|above|earlier) (?:errors?|messages?|output|stack ?trace|exceptions?)\b|\bsee .{0,30}\babove\b"
     r"|(?:exceed|reach|exhaust)ed (?:the )?max(?:imum)? (?:number of )?(?:retries|attempts|tries)|retries (?:are )?exhausted"
@@ -101,6 +101,7 @@ def _report() -> tuple[Any, Any]:
     return compiled(
         r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.()-]{1,60}){0,6}: ?\S"
         r"|^(?:\[[^\]]{1,60}\]\W*)?(?:error [a-z]{3,20}ing\b|(?:unknown|unsupported|invalid|unexpected) [a-z]{3})"
+        r"|: (?:[\w-]{1,20} )?error [a-z]{3,20}ing\b"
         r"|(?:^|[\s\])>|:])(?:failed|cannot|can't|could not|couldn't|unable)(?: to)? [a-z]{3}|\b[a-z]{3,20} (?:has )?failed\b",
         case_sensitive=False,
     ), compiled(

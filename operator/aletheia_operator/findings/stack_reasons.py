@@ -68,6 +68,9 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
         elif announced and gives_reason(line):
             reported = line.strip(" |\t"), after
     reason, at = found if found[0] else reported
+    if reason.endswith(":") and at + 1 < entries.count and _HEAD in entries.lines[at + 1][:_HEAD_WITHIN]:
+        announced_line = text_of(entries.entry(at + 1)).strip()
+        reason = reason if announced_line.startswith("at ") else f"{reason} {announced_line}"
     return cut_middle(reason, MAX_LINE), at
 
 

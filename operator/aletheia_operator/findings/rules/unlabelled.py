@@ -39,13 +39,13 @@ def unlabelled_errors(case: Case, found: Sequence[Finding]) -> Iterator[Finding]
                 if subject not in explained and place.pod not in named and subject.kind not in ("Job", "CronJob"):
                     lines[subject].append((template, place))
     for subject, places in lines.items():
-        telling = _telling(case, subject, places)
-        count = sum(place.count for _, place in telling)
+        problems = _problem_lines(case, subject, places)
+        count = sum(place.count for _, place in problems)
         if count < LEAST or count < SHARE * case.lines_of(subject):
             continue
-        left = seconds_between(max(place.last for _, place in telling), case.end)
+        left = seconds_between(max(place.last for _, place in problems), case.end)
         if left is not None and left <= OVER_SECONDS:
-            yield _finding(subject, telling, count)
+            yield _finding(subject, problems, count)
 
 
 def _may_report(template: Template) -> bool:
@@ -56,7 +56,7 @@ def _may_report(template: Template) -> bool:
     return is_exception(text) or reports_error(text) or (gives_reason(text) and not denies_error(text))
 
 
-def _telling(case: Case, subject: Subject, places: list[tuple[Template, Place]]) -> list[tuple[Template, Place]]:
+def _problem_lines(case: Case, subject: Subject, places: list[tuple[Template, Place]]) -> list[tuple[Template, Place]]:
     """Return those lines of a workload that report a problem: errors without a level, or new warnings."""
     errors = [pair for pair in places if is_exception(pair[0].example) or reports_error(pair[0].example)]
     unlabelled = sum(place.count for template, place in errors if not template.level or is_exception(template.example))
