@@ -2,11 +2,13 @@
 
 import re
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.named import find_named
 from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.redact.specs import redact_spec
 
@@ -272,6 +274,8 @@ def test_a_deeply_nested_annotation_is_no_end() -> None:
         "set key=? ",
         "insert into t (password) values (",
         '"secrets": {',
+        "cookie: a ",
+        "token: “",
         '"secrets": {"a": "bbbbbbbbbbbbbbbbbbbbbb1" ',
     ],
 )
@@ -280,3 +284,30 @@ def test_hostile_text_is_read_once(hostile: str) -> None:
     began = time.process_time()
     Redactor().text(hostile * (500_000 // len(hostile)))
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("filler", ["cookie: a ", "token: a "])
+def test_secrets_after_very_many_names(filler: str) -> None:
+    """Only a part of a long line is read after the ten-thousandth name; a secret is found all the same, whatever its size."""
+    secret = "aB3x" * 5_000
+    lead = filler * (300_000 // len(filler))
+    redactor = Redactor()
+    for text in ("password=hunter2-Zq9 and more", f'password="{secret}" and more', f"cookie: sid={secret} "):
+        redacted = redactor.text(lead + text)
+        assert "hunter2" not in redacted
+        assert "aB3xaB3x" not in redacted
+        assert redacted.startswith(lead[:1000])
+
+
+def test_names_of_secrets_are_not_kept_whole() -> None:
+    """A name may be a whole line, and the kinds of thousands of names are kept."""
+    lines = [b"x" * 200_000 + b"%d-token=a" % number for number in range(10)]
+    list(find_named(b"token=a"))  # compiles
+    tracemalloc.start()
+    try:
+        for line in lines:
+            list(find_named(line))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000

@@ -4,12 +4,13 @@ One pattern finds a name and the separator after it, in any syntax. Code for eac
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
-from aletheia_operator.redact.names import Kind, kind_of
+from aletheia_operator.redact.names import MAX_NAME, Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.reach import Reach
 from aletheia_operator.redact.surroundings import goes_on, is_closing_quote, is_tuple, means_other
 from aletheia_operator.redact.values import (
     is_coded,
@@ -89,12 +90,12 @@ class _Name(NamedTuple):
 def find_named(line: bytes) -> Iterator[Span]:
     """Yield the values of secret names in a line."""
     at = 0
-    pattern = compiled(CANDIDATE)
+    pattern, reach = compiled(CANDIDATE), Reach(line)
     while (match := pattern.search(line, at)) is not None:
         name, close, join, spaced = match.groups()
         start, end = match.span()
         at = start + len(name)
-        kind = _kind(name) or _kind_without_lead(name, line[max(start - 1, 0) : start])
+        kind = _kind(name[-MAX_NAME:]) or _kind_without_lead(name, line[max(start - 1, 0) : start])
         if kind is None or means_other(name.rpartition(b".")[2], line, start, end):
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
@@ -102,13 +103,15 @@ def find_named(line: bytes) -> Iterator[Span]:
             continue  # the call of a function: `GetAuthorization("x"): no such file`
         if join == b":" and not close and (found.before == b":" or b"/" in name):
             continue  # a part of an ARN or of a key with colons; or the tag of an image
-        for begin, stop in _values(found):
+        for begin, stop in reach.look(end, partial(_values_in, found)):
             at = max(at, stop)
             yield begin, stop
 
 
 def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
     """Return the kind of a name directly after an escape or a flag: `%26pwd`, `\\npwd`, `-Dpwd`."""
+    if len(name) > MAX_NAME:
+        return None  # its end alone decides
     if before == b"%" and compiled(r"^[0-9A-Fa-f]{2}\w").search(name) is not None:
         return _kind(name[2:])
     if (before == b"\\" and name[:1] in b"nrt") or name[:2] == b"-D":
@@ -120,6 +123,10 @@ def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
 def _kind(encoded: bytes) -> Kind | None:
     name = encoded.decode("utf-8", "replace")
     return kind_of(name) or (kind_of(name.rpartition(" ")[2]) if " " in name else None)
+
+
+def _values_in(name: _Name, line: bytes) -> Iterator[Span]:
+    return _values(name._replace(line=line))
 
 
 def _values(name: _Name) -> Iterator[Span]:

@@ -149,10 +149,14 @@ def _words(name: str) -> list[str]:
     return parted.decode("utf-8", "replace").split()
 
 
-@lru_cache(8192)
 def kind_of(name: str) -> Kind | None:
     """Return the kind of a value by its name; None if the name does not suggest a secret."""
-    parts = _words(name[-MAX_NAME:])
+    return _kind_of(name[-MAX_NAME:])  # a cache of whole names could take gigabytes
+
+
+@lru_cache(8192)
+def _kind_of(name: str) -> Kind | None:
+    parts = _words(name)
     while len(parts) > 1 and (parts[-1] in _ENDS or parts[-1].isdecimal()):
         parts.pop()
     if not parts:
