@@ -549,6 +549,31 @@ async def test_work_without_its_lease_stops_or_the_process_ends(stops: bool) -> 
     assert bool(ended) is not stops
 
 
+async def test_a_lease_is_kept_while_cancelled_work_stops() -> None:
+    """Its threads may still write, so that no other process may get the Lease. It is given back afterwards."""
+    lease: Any = LostLease()
+    stopping, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await forever()
+        finally:
+            stopping.set()
+            await may_end.wait()
+
+    running = asyncio.create_task(fenced(lease, work, lambda: None))
+    await asyncio.sleep(0.01)
+    running.cancel()
+    await stopping.wait()
+    await asyncio.sleep(0.01)
+    assert not lease.lost.done()
+    assert not lease.released
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert lease.released
+
+
 async def test_old_leases_are_removed(tmp_path: Path) -> None:
     """Those of captures that nobody has renewed for ten minutes; no others."""
     cluster = JobCluster(root=tmp_path)

@@ -35,7 +35,8 @@ async def fenced(
     """Wait for the Lease, and do `work` while this process holds it.
 
     If the Lease is lost, `lost` is called, the work is cancelled, and FenceLost raised. The work has half of the time until
-    another process may hold the Lease; then `end` must end this process. Raises Rejected without a right to the Lease.
+    another process may hold the Lease; then `end` must end this process. If this is cancelled, the Lease is renewed until the
+    work has stopped. Raises Rejected without a right to the Lease.
     """
     await lease.acquire()
     working, keeping = asyncio.ensure_future(work()), asyncio.create_task(lease.keep())
@@ -43,18 +44,26 @@ async def fenced(
         await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        seconds = 0.0 if keeping.exception() else keeping.result()
         log.error("Lease %s is lost: the capture stops here", lease.name)
         lost()
-        working.cancel()
-        await asyncio.wait({working}, timeout=seconds / 2)
-        if not working.done():
-            end()
         raise FenceLost(lease.name)
     finally:
         working.cancel()
-        keeping.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(working, keeping, return_exceptions=True)
+            await _stopped(working, keeping, end)
+        keeping.cancel()
         if working.done():
+            await asyncio.gather(working, keeping, return_exceptions=True)
             await lease.release()
+
+
+async def _stopped(working: asyncio.Future[T], keeping: asyncio.Task[float], end: Callable[[], object]) -> None:
+    """Wait until the work has stopped. Meanwhile the Lease is renewed: its threads may still write."""
+    if not working.done():
+        await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        seconds = 0.0 if keeping.exception() else keeping.result()
+        await asyncio.wait({working}, timeout=seconds / 2)
+    if not working.done():
+        end()
+        await asyncio.wait({working})
