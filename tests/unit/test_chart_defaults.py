@@ -1,7 +1,7 @@
 """The chart with values that lack some of its defaults, rendered by the real helm.
 
-`helm upgrade --reuse-values` takes the defaults of the release's former chart, so newer values are missing. A value null removes a
-default.
+`helm upgrade --reuse-values` takes the defaults of the release's former chart, so newer values are missing. A value null
+removes a default.
 """
 
 import shutil
@@ -75,9 +75,7 @@ def test_a_value_of_null_has_its_default() -> None:
     nulls = {name: None for name in sections if name not in REMOVABLE}
     assert render(CHART, nulls) == render(CHART, {})
     within = {
-        name: {inner: None for inner in value}
-        for name, value in sections.items()
-        if isinstance(value, dict) and name not in REMOVABLE
+        name: dict.fromkeys(value) for name, value in sections.items() if isinstance(value, dict) and name not in REMOVABLE
     }
     assert render(CHART, within) == render(CHART, {})
 

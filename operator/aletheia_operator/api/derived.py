@@ -35,7 +35,7 @@ def values_schema() -> dict[str, Any]:
 
 
 def findings_schema() -> dict[str, Any]:
-    """Return the JSON schema of `findings`: own rules for all Investigations. Values that are missing have the chart's defaults."""
+    """Return the JSON schema of `findings`: own rules for all Investigations. What is missing has the chart's default."""
     schema = {**_closed(model_schema(FindingsSpec)), "$comment": _NOTICE}
     del schema["required"]
     return schema

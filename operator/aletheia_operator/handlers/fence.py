@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aletheia_operator.clients.lease import Lease
 
@@ -57,7 +57,7 @@ async def fenced(
             await lease.release()
 
 
-async def _stopped(working: asyncio.Future[T], keeping: asyncio.Task[float], end: Callable[[], object]) -> None:
+async def _stopped(working: asyncio.Future[Any], keeping: asyncio.Future[float], end: Callable[[], object]) -> None:
     """Wait until the work has stopped. Meanwhile the Lease is renewed: its threads may still write."""
     if not working.done():
         await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)

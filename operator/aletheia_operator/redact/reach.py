@@ -1,7 +1,8 @@
 """Limits how much of a line is read to find values after names, so that long lines take time in proportion to their size.
 
-Many values end with the line, for example those of headers, and each name within one is looked at, too. After the first names all of
-the line is read, as long as that is at most MAX_FAR bytes in sum. After later ones a part is read, and more if a value may go on.
+Many values end with the line, for example those of headers, and each name within one is looked at, too. After the first names
+all of the line is read, as long as that is at most MAX_FAR bytes in sum. After later ones a part is read, and more if a value
+may go on.
 """
 
 from collections.abc import Callable, Iterator
