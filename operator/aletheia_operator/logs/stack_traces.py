@@ -18,8 +18,8 @@ _LONGEST = 1024  # characters of a line that are matched
 _LONGEST_MESSAGE = 300
 _CONTINUES = re.compile(
     r"[ \t]++\S|Caused by:(?: |$)|(?:Suppressed|Wrapped by): |#\d{1,6} |\.\.\. \d{1,9} more|--- End of "  # JVM, .NET
-    r"|Node\.js v\d|\}$|\[UnhandledPromiseRejection: "
-    r"|Traceback \(most recent call last\)|> File \"|: [a-z]\w{0,40}\.[\w.$]{1,200}(?:Exception|Error): "
+    r"|Node\.js v\d|\[\d{1,10}:0x[0-9a-f]{1,16}\] {1,8}\d{1,12} ms: |\}$|\[UnhandledPromiseRejection: "
+    r"|(?:Traceback|Stack) \(most recent call last\)|> File \"|: [a-z]\w{0,40}\.[\w.$]{1,200}(?:Exception|Error): "
     r"|During handling of the above|The above exception was|\[rank\d{1,6}\]: "  # Python
     r"|(?:future|task|handle|protocol|transport|connector|client_session|asyncgen|source_traceback): [<\[]"  # asyncio
     r"|(?:(?:Previous )?(?:[Ww]rite|[Rr]ead|atomic \w{4,5})|Write|Read) (?:of size \d{1,9} )?at 0x"
@@ -44,7 +44,7 @@ _CONTINUES = re.compile(
     r"|\S{1,300}:\d{1,9}:\d{1,9}: 0x|\?\?\?:"  # Zig
     r"|(?:(?:main|runtime|net/http)\.|[\w-]{1,60}+\.[\w.-]{1,60}+/)[\w./()*\[\]-]{1,300}+$"  # functions in the stacks of zap
     r"|The last packet s|\(Background on this error at: |Please make sure your database server "  # MySQL, SQLAlchemy, Prisma
-    r"|Server: \S{1,200} \(https?\)|Request: [A-Z]{3,8} /"  # Plug
+    r"|Server: \S{1,200} \(https?\)|Request: [A-Z]{3,8} /|Client #PID<"  # Plug, Elixir
     r"|BEGIN failed--|Compilation failed in require at |from \w{1,30} in [A-Z]|\S{1,300}\.go:\d{1,6} \(0x"  # Perl, Ecto, Gin
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
@@ -141,7 +141,7 @@ class Heads:
             return None
         self.head, self.serious, self.warns, self.language, self._free_lines = None, False, False, "", 0
         if level is not None:
-            self.begin(timestamp, level in SERIOUS, line)
+            self.begin(timestamp, level in SERIOUS or line[:20] == "Exception ignored in", line)  # Python's has a traceback
             if _EXCEPTION.match(line, 0, _LONGEST):
                 self._exception = line.partition(":")[0]
             self._free_lines = int(line.endswith(":") or self.language in ("clojure", "js"))

@@ -47,6 +47,9 @@ _BEGINNINGS = {
     **{f"{code}-{digit}": "ERROR" for code in ("ORA", "TNS", "RMAN", "PLS") for digit in range(4)},  # of Oracle
     "Guru Meditation Error: ": "FATAL", "assert failed: ": "FATAL", "abort() was called at PC ": "FATAL",
     "Segmentation fault: 11": "FATAL", "Unable to handle kernel ": "FATAL",
+    "Unhandled Rejection at: ": "ERROR", "uncaughtException: ": "ERROR", "UnhandledPromiseRejection: ": "ERROR",
+    "signal: segmentation fault": "FATAL", "signal: aborted": "FATAL", "signal: bus error": "FATAL",
+    "signal: illegal instruction": "FATAL",
     "rails aborted!": "ERROR", "rake aborted!": "ERROR", "Internal Server Error: /": "ERROR",
     "Puma caught this error: ": "ERROR",
     "!!! uWSGI process ": "FATAL", "DAMN ! worker ": "ERROR", "Unrecognized VM option": "FATAL",
@@ -90,6 +93,9 @@ _PERL = re.compile(  # messages of perldiag that end the program
     r"|Bareword |BEGIN failed|Compilation failed|Division by|syntax error|panic: )[^\n]{0,400}? at [^\s]{1,200}\.(?:p[lm]"
     r"|psgi|t|cgi) line \d{1,9}\.$"
 )
+_ENDED = re.compile(
+    r"#<Thread:0x[^\n>]{1,200}> terminated with exception |Process [A-Z][\w:]{1,60}-[\d:]{1,20}:$"
+)  # Ruby, Python
 _OTHERS = re.compile(
     r"(?P<powershell>[A-Z][a-z]{1,15}-[A-Z]\w{1,40} : [A-Z])"
     r"|(?P<d>[\w.]{1,100}(?:Error|Exception)@[\w./\\-]{1,200}\(\d{1,9}\): )"
@@ -120,6 +126,7 @@ _TIMED_OUT = re.compile(  # AWS Lambda, mysqld, mongorestore
     r"\d{4}-\d\d-\d\dT[\d:.]{8,15}(?:Z (?:[0-9a-f-]{36} Task timed out after |(?P<signal>UTC - \w{2,20} got signal \d))"
     r"|[+-]\d{4}\t(?:Failed: |error \w{3,20}ing ))"
 )
+_SINATRA = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (?:[A-Z]\w{0,60}::){0,4}[A-Z]\w{0,60}Error - ")
 _RECOVERY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[Recovery\] [\d/ :-]{10,30} panic recovered:")  # Gin
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
 
@@ -173,6 +180,8 @@ def _level_after_time(line: str) -> str | None:
         if _HTTP_PANIC.match(line, 0, HEAD_LENGTH) or _RECOVERY.match(line):
             return "ERROR"
         return "FATAL" if _GO_PANIC.match(line, 0, HEAD_LENGTH) else None
+    if line[19:22] == " - " and _SINATRA.match(line, 0, HEAD_LENGTH):
+        return "ERROR"
     if line[10:11] == "T" and (match := _TIMED_OUT.match(line, 0, HEAD_LENGTH)):
         return "FATAL" if match["signal"] else "ERROR"
     return None
@@ -186,6 +195,8 @@ def _level_by_pattern(line: str) -> str | None:
         if head[:12] == "Deprecated: " and " on line " in head[-20:]:  # PHP
             return "WARN"
     if head[-1:] == "." and " line " in head[-20:] and _PERL.match(head):
+        return "ERROR"
+    if head[-1:] == ":" and (head[:8] == "Process " or head[:9] == "#<Thread:") and _ENDED.match(head):
         return "ERROR"
     if ": " not in head and head[-4:] not in _ENDS and head[-2:] != "):":
         return None

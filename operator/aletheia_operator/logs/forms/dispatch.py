@@ -35,6 +35,7 @@ _PROMPT = re.compile(r"[a-z]{2,8}> (?=(?:INFO|WARN|ERROR|DEBUG) {1,2}\S)")  # of
 _SYMBOL = re.compile(r"(?:ℹ|[^\x00-\x7f\w]){1,3}\s{1,4}")  # before messages of command line tools
 _BEFORE_JSON = re.compile(
     r"(?:\[?\d[\w:.,/+-]*+\]?[\s|]++|\[[\w .:/-]{1,80}\]:?\s++|[\w./-]{1,80}(?: {0,20}\||:)\s++|@cee:\s?){1,4}+(?=\{\")"
+    r"|(?:\[?\d[\w:.,/+-]*+\]?\s++){1,2}+[a-z][a-z0-9-]{1,60} (?=\{\"(?:level|severity|ts|time|timestamp)\":)"
     r"|[a-z][a-z0-9]{1,30}(?:-[a-z0-9]{1,30}){1,6} (?=\{\"(?:level|severity|ts|time|timestamp)\":)"  # stern: a container
 )
 _ANY_TIME = "10:30:02 "
@@ -131,6 +132,8 @@ def _indented(line: str) -> Recognised | None:
     text = line.lstrip(" \t")
     if text[:1] in _INDENTED and (found := commands.read_command(text, text[:1])):
         return found
+    if text[:2] == '{"' and (inner := read_json(text)).level and inner.message is not None:
+        return inner
     if text[:11] == "pw:browser ":  # Playwright's debug: the name of a stream
         return NOTHING
     return NOTHING if text[:3] == "at " or text[:2] in _COMMENTS or line[:8] == '  File "' or text[:7] == "[cause]" else None

@@ -93,9 +93,14 @@ def _level(fields: Fields) -> tuple[str, str | None]:
     if isinstance(record := fields.get("record"), dict) and isinstance(severity := record.get("error_severity"), str):
         return "", level_of_word(severity)  # PostgreSQL's, which CloudNativePG wraps in lines of its own level
     if not LEVEL_KEYS.isdisjoint(fields):
+        number: tuple[str, str | None] = "", None  # a word takes precedence
         for key in _FIRST_KEYS:
             if key in fields and (level := _level_of(key, fields[key], fields)) is not None:
-                return key, level
+                if not isinstance(fields[key], int):
+                    return key, level
+                number = number if number[1] else (key, level)
+        if number[1]:
+            return number
         for key in LEVEL_KEYS.intersection(fields).difference(_FIRST_KEYS):
             if (level := _level_of(key, fields[key], fields)) is not None:
                 return key, level
@@ -145,7 +150,7 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
     if key == "levelvalue":
         return _OF_LOGBACK.get(number)
     if 0 <= number <= 7:
-        syslog = key in ("priority", "severity") or "short_message" in fields or "host" in fields
+        syslog = "short_message" in fields or "host" in fields or (key in ("priority", "severity") and _shows_a_log(fields))
         return SYSLOG[number] if syslog else None
     if key == "severity" and "Machine" in fields and "Type" in fields:
         return _FOUNDATIONDB.get(number)

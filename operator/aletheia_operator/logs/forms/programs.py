@@ -84,7 +84,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
         re.compile(r"\((?P<level>error)\) [A-Z]{2,20} "),  # redis-cli
         re.compile(r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),  # GLib
         re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
-        re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,20}\] )?\w{0,60}?(?P<level>Warning): "),
+        re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,60}\] )?\w{0,60}?(?P<level>Warning): "),
     ),
     "r": (re.compile(r"runsv(?:dir)? [^:\n]{1,100}: (?P<level>fatal|warning): "),),
     "Z": (re.compile(r"Zigbee2MQTT:(?P<level>error|warn|info|debug) {1,2}\d{4}-"),),
