@@ -144,6 +144,20 @@ def test_rules_of_an_admin_are_checked_at_the_start(rules: Any) -> None:
         check_settings(Redaction(rules=rules))
 
 
+def test_an_operator_without_rules_compiles_no_patterns_at_its_start() -> None:
+    """The built-in patterns take memory that an idle operator does not need. Rules of an admin are used once."""
+    statement = (
+        "from aletheia_operator.investigate.redaction import check_settings\n"
+        "from aletheia_operator.redact.engine import _of_level\n"
+        "from aletheia_operator.settings import Redaction\n"
+        "for rules in ((), (('badge', 'EMP-[0-9]+'),)):\n"
+        "    check_settings(Redaction(rules=rules))\n"
+        "    print(_of_level.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", statement], cwd=ROOT / "operator", capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n1\n"
+
+
 async def test_nothing_is_captured_with_rules_that_are_no_use(tmp_path: Path) -> None:
     """Evidence without the requested redaction would stay on the volume."""
     order = make_order(redaction={"rules": [{"name": "badge", "pattern": "EMP-[0-9]+"}]})
