@@ -102,12 +102,15 @@ def test_the_command_keeps_lines_and_counts() -> None:
 
 
 def test_many_hits_take_time_in_proportion() -> None:
-    """A block of sixteen times the length takes about sixteen times as long: no hit searches the rest of its block."""
+    """A block of sixteen times the length takes about sixteen times as long: no hit searches the rest of its block.
+
+    If each did, it would take about 256 times as long.
+    """
     line = b"2026-11-29T03:02:01.000000001Z login of user 7 with password=hunter7x done\n"
     redactor = Redactor(b"key")
     redactor.lines().feed(line)  # compiles
     short, long = (min(_seconds(redactor, line * number) for _ in range(3)) for number in (250, 4_000))
-    assert long < 32 * short
+    assert long < 64 * short
 
 
 def _seconds(redactor: Redactor, block: bytes) -> float:
