@@ -1,5 +1,6 @@
 """Operators' marks: another operator takes over from one without a heartbeat, and never from a living one."""
 
+import asyncio
 import copy
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,7 +192,8 @@ def test_a_session_in_use_or_finished_is_not_left(tmp_path: Path) -> None:
 
 async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> None:
     """Their specs are not kept meanwhile. A recreated or deleted Investigation is not taken for the old one."""
-    rig = Rig(tmp_path)
+    going = asyncio.Event()
+    rig = Rig(tmp_path, FakeFetcher({"a": [going.wait, [1]]}))
     clock = with_clock(rig)
     await rig.supervisor.shared.identity.get()
     uids = [f"uid-{number:05}" for number in range(MAX_AT_ONCE + 10)]
@@ -203,6 +205,7 @@ async def test_of_very_many_a_few_at_a_time_are_taken_over(tmp_path: Path) -> No
     clock.seconds = EXPIRY_SECONDS
     await rig.supervisor.beat()
     assert len(rig.supervisor._runs) == MAX_AT_ONCE - 2
+    going.set()
     await rig.settled()
     await rig.supervisor.beat()
     await rig.settled()
