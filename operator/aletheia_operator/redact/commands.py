@@ -38,7 +38,7 @@ RULES: tuple[ContextRule, ...] = (
     ("shell-password", rf"{_LINE}(?:cypher-shell|fly|hdbsql|arangosh|exaplus|vsql|nzsql|snowsql"
                        rf"|ysqlsh)\b.*?\s-p{_ARG}?{_WORD}", checks.no_port),
     ("user-flag", r"(?:^|\s)(?:-u|-U|-l|--user|--username|--login)[\s=][\"']?[\w.@\\-]+[\"']?\s+-[pPw]\s+[\"']?"
-                  r"(?P<secret>[^\s\"']+)", checks.coded_no_port),
+                  r"(?P<secret>[^\s\"']+)", checks.pair),
     ("connect-using", r"(?i)\buser\s+\S+\s+using\s+[\"']?(?P<secret>[^\s\"'-]{6,})(?:[\s\"']|$)", checks.coded),
     ("snmp-community", r"\bsnmp(?:walk|get\w*|bulk\w*|set|table|trap|status|df|inform)\b.*?\s-c\s*[\"']?"
                        r"(?P<secret>[^\s\"']+)", checks.prosaic),

@@ -33,7 +33,7 @@ RULES: tuple[ContextRule, ...] = (
     ("redis-url", r"(?i)\brediss?://(?P<secret>[^\s:@/\"'<>`]+)@", checks.coded),
     ("config-key", r"(?i)\b(?:jwt|auth|authentication|tokens?|encryption|signing|api|secret|security|hmac|aes)"
                    r"(?:settings|options|config)?:key[\"']?\s*[:=]\s*[\"']?(?P<secret>[^\s\"',;]{8,})", checks.coded),
-    ("leader", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|passphrase|secret|token))\.{4,}\s*[\"']?(?P<secret>[^\s\"'.][^\s\"']*)",
+    ("leader", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|passphrase|secret|token))\s?\.{4,}\s*[\"']?(?P<secret>[^\s\"'.][^\s\"']*)",
      checks.password),
     ("user-info", r"(?i)(?:basic[._-]?auth[\w.-]*|user[._-]?info|user_?pwd)\\*[\"']?\s*(?:=>|[:=])\s*\\*[\"']?[\w.@+-]+:"
                   r"(?P<secret>[^\s\"'\\]+)", checks.no_number),
@@ -88,7 +88,8 @@ RULES: tuple[ContextRule, ...] = (
     ("php-serialized", r"""s:\d+:\\*"(?P<name>[\w.-]+)\\*";s:\d+:\\*"(?P<secret>[^"\\]+)""", checks.secret),
     ("password-set", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,40}\b(?:set|changed|reset|updated|initiali[sz]ed"
                      r"|now)\s+(?:from\s+\S+\s+)?(?:to|is)\s+[\"'`]?(?P<secret>[^\s\"'`]+)", checks.coded),
-    ("password-word", r"(?i)\bpass(?:word|phrase|code)\s+[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.-]{7,64})[\"'`)]?"
+    ("password-word", r"(?i)(?:\b|\\t)pass(?:word|phrase|code)(?:(?:\s|\\t)+[\"'`(]?|\()"
+                      r"(?P<secret>[^\s\"'`,;:()/=.-]{7,64})[\"'`)]?"
                       r"(?:[\s,;]|\.?$)", checks.mixed),
     ("announced-value", r"(?i)\b(?:token|(?:api|access|secret|auth\w*|license|private|encryption|signing|master)[ _-]?key"
                         r"|secret"
@@ -151,6 +152,7 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
      checks.no_port),
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
+    ("login-answer", r"334 UGFzc3dvcmQ6(?:\\+r)?\\+n(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
     ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
     ("sasl-element", r"""(?i)\bmechanism=["'][\w-]+["'][^<>]*>(?P<secret>[A-Za-z0-9+/]{8,}={0,2})<""", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
@@ -217,9 +219,9 @@ RULES: tuple[ContextRule, ...] = (
     ("redis-command", r"""(?:->|command)\s?.{0,60}?\b(?:auth|AUTH)\(\[\s*"""
                   r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
      checks.password),
-    ("protocol-password", r"(?:^|[\s>:\]\"'])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
+    ("protocol-password", r"(?:^|[\s>:\]\"'(])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
                           r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]+)\s*(?:$|\\r|\r|[\"')])", checks.no_test),
-    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"]+)\s*(?:$|\\r|\r)"
+    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])"
                    r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
      checks.mostly_coded),
     ("config-password", r"(?i)(?:\b|\\n)(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass"

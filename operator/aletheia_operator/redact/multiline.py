@@ -38,6 +38,7 @@ _FIELD = rf"""(?m)^\s*{NAME.replace("(?P<name>", "(?P<field>")}\s*$"""
 _INPUT = r"""\binput_value=["'](?P<value>[^"']+)"""
 _CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
 _ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
+_FORM_PART = r"""(?i)\bform-data;\s*name=["']?(?P<part>[\w.-]{1,100})["']?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
 _VALUE = r"""^["']?value["']?\s*[:=]\s*["']?(?P<value>[^"'\r\n]*[^"'\r\n,\s])["']?,?\s*$"""
@@ -88,7 +89,7 @@ class State:
     """Kind of the value that is expected on the next line: a value of `Kind`; empty: no value is expected."""
     how: str = ""
     """Place of the expected value. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
-    the next line; `last`: the last word of the next line."""
+    the next line; `list`: on the next items of a list; `last`: the last word of the next line."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
@@ -140,6 +141,8 @@ def after(state: State, line: bytes) -> State:
     if data := compiled(_DATA).search(line):
         certain = data.group(b"data") == b"stringData" or state.kind == "Secret"
         return replace(state.closed(), data="Secret" if certain else "unknown", indent=indent)
+    if (part := compiled(_FORM_PART).search(line)) and (meant := kind_of(part.group(b"part").decode())):
+        return replace(state.closed(), awaited=meant.value, how="next", indent=indent)
     if (entry := compiled(_ENTRY).search(line)) and (meant := kind_of(entry.group(b"entry").decode())):
         return replace(state.closed(), awaited=meant.value, how="entry", indent=indent)
     if element := compiled(_ELEMENT).search(line):
@@ -168,6 +171,8 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None, state.closed()
     if state.data:
         return _in_data(state, offset, text, _indent(line))
+    if state.how == "list" and not _is_item(line):
+        return None, state.closed()
     kind = Kind(state.awaited)
     if state.how == "block":
         if _indent(line) <= state.indent:
@@ -185,7 +190,14 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
     bare = group in ("bare", "word")
     if not is_secret(kind, value, False) or (bare and _indent(line) <= state.indent and (b" " in value or not is_coded(value))):
         return None, state.closed()
-    return (offset + start, offset + end), state.closed()
+    goes_on = state.how in ("next", "list") and _is_item(line)
+    return (offset + start, offset + end), replace(state, how="list", lines=state.lines + 1) if goes_on else state.closed()
+
+
+def _is_item(line: bytes) -> bool:
+    """Return whether a line is an item of a list in YAML: the next item is a value too."""
+    found = compiled(_PREFIX).search(line)
+    return found is not None and bool(found.group(b"item"))
 
 
 def _in_key(state: State, line: bytes) -> tuple[Span | None, State]:

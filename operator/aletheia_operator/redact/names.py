@@ -54,7 +54,7 @@ _KEYS = words(
 _AMBIGUOUS_KEYS = words(
     """
     service host node data project customer user server owner operator live lock query read write function functions login
-    system product object member routing
+    system product object member routing hash
     """
 )
 """Words before `key` that make its value a secret if it looks random: other values are names."""

@@ -28,7 +28,7 @@ NEARBY = rf"""{_NAME}.*?[\s"'`=:\[(,/<>|]{_VALUE}"""
 ID = (
     r"(?i)W/\\*[\"']$|(?:ids?|version|etag|request|trace|span|hash|digest|sha\d*|fingerprint|thumbprint|checksum|md5|nonce|revision"
     r"|uuid|name|cursor|file|path|url|arn|image|node|pod|host|session|subject|sub|aud|iss|issuer|commit|tag|ref|bucket|object"
-    r"|accessor|kid|jti|public|certificate|signature|salt|iv|next|page|continue|on|h1|integrity|sha\d+-)"
+    r"|accessor|kid|jti|public|certificate|signature|salt|iv|next|page|continue|on|\d:secret|h1|integrity|sha\d+-)"
     r"\\*[\"'`]?\s*(?:[:=/]|is)?\s*\\*[\"'`\[(]?$"
 )
 """Text before a value that shows that it is an id."""
@@ -40,6 +40,8 @@ def find_nearby(line: bytes) -> Iterator[Span]:
     for name in compiled(_NAME).finditer(line):
         if is_counted(line[max(name.start() - 24, 0) : name.end()]):
             continue  # `nextPageToken`
+        if line[name.start() - 1 : name.start()] == b":" == line[name.end() : name.end() + 1]:
+            continue  # a part of an ARN
         begin = max(at, name.end())
         for value in compiled(rf"""(?:^|[\s"'`=:\[(,/<>|])(?P<secret>{_VALUE})""").finditer(
             line, begin, name.end() + REACH + 120

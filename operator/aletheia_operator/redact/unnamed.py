@@ -99,6 +99,7 @@ RULES: tuple[ContextRule, ...] = (
     ("call-key", rf"(?:[Cc]lient|\b(?:load|init|login|authenticate|connect|configure|setup))\(\s*{_QUOTED}",
      is_random_text),
     ("short-flag", r"\s-(?:t|k|a|P|w|T|K)\s+(?P<secret>[\w+/-]{24,}={0,2})(?:\s|$)", is_random_text),
+    ("p-flag", r"\s-[pP]\s+[\"']?(?P<secret>[^\s\"'/:=,]{12,})(?:[\s\"']|$)", is_random_text),
     ("here-string", r"""<<<\s*\\*["'](?P<secret>[^\s"'\\$]{6,})\\*["']""", checks.mixed),
     ("hosts", r"""(?i)(?:oauth|bearer|tokens?|auth)\\*["']\s*:\s*\{\s*\\*["'][\w.-]+\.[a-z]{2,}\\*["']\s*:\s*"""
               r"""\\*["'](?P<secret>[^"'\\]{16,})""", checks.coded),

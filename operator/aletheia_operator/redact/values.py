@@ -1,6 +1,6 @@
 """Decides whether a value is a secret or a placeholder, and where a value ends in its line."""
 
-from aletheia_operator.redact.names import Kind
+from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import LINE_START, byte_words, compiled
 
 TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
@@ -33,7 +33,7 @@ _WORDS = byte_words(
 _PLACEHOLDER = (
     r"(?is)^(?:"
     r"[|>][-+]?\d?|\d+ (?:bytes?|bits?|chars?|characters?)|.{0,8}(?:\.{3}|…).{0,12}|[\w.@+-]{1,40}:[*]{3,}"
-    r"|~|%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
+    r"|~|%![a-z]\(.{0,80}|%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
     r"|[*.#?_\s;:,()\[\]{}<>/\\|-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
     r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
@@ -129,13 +129,19 @@ def is_random(value: bytes) -> bool:
     )
 
 
+def _is_variable(value: bytes) -> bool:
+    """Return whether a value is the name of a variable that has the secret: `password_env=DB_PASSWORD`."""
+    named = compiled(r"^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$").search(value) is not None
+    return named and kind_of(value.decode("latin-1")) is not None
+
+
 def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     """Return whether a value is a secret. `kind`: of its name.
 
     `prose`: the value is unquoted and after a colon, so it may be a word of a sentence: `token: expired`.
     """
     small = value.lower().strip(b" .,;:!?")
-    if small in _WORDS or not small or is_placeholder(value):
+    if small in _WORDS or not small or is_placeholder(value) or _is_variable(value):
         return False
     if kind in (Kind.SECRET, Kind.WEAK) and compiled(r"^[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+$").search(value):
         return False  # a header's name
