@@ -337,4 +337,4 @@ def is_counted(before: bytes) -> bool:
     return found is not None and kind_of(found.group().decode("utf-8", "replace").removesuffix("is ")) is None
 
 
-JUDGED = frozenset({Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})
+JUDGED = frozenset({Kind.KEY, Kind.PASSWORD, Kind.SECRET, Kind.WEAK, Kind.PASS, Kind.CODE, Kind.HASH, Kind.OBJECT})

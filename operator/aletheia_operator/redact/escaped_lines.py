@@ -52,5 +52,6 @@ def _lines(line: bytes) -> Iterator[Span]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    """Return a text of the same length with plain quotes in place of escaped ones."""
-    return compiled(r"""\\+(?P<quote>["'])""").sub(lambda found: found.group(b"quote").ljust(len(found.group())), text)
+    """Return a text with plain quotes and blanks in place of escaped quotes, up to the first quote that closes it."""
+    plain = compiled(r"""\\+(?P<quote>["'])""").sub(lambda found: found.group(b"quote").ljust(len(found.group())), text)
+    return compiled(r"""["'][\s"'}\])]*$""").sub(b'"', plain)
