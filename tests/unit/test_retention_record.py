@@ -1,5 +1,6 @@
 """Holds, imports and expiry on the volume itself, without an operator: what removes data, what prevents it, and locks."""
 
+import errno
 import fcntl
 import json
 import multiprocessing
@@ -183,6 +184,27 @@ def test_what_is_no_file_in_place_of_a_record_is_a_hold(
         (tmp_path / "elsewhere").write_text("{}")
         path.symlink_to(tmp_path / "elsewhere")
     assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
+
+
+def test_a_volume_that_fails_for_a_moment_changes_no_record(
+    layout: SessionLayout, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record cannot be read, and counts as a hold. What is in it is not replaced by that."""
+    update_retention_record(layout, session_id, legal_hold="case 1", adopted_by="u-2")
+    before = layout.retention_record(session_id).read_bytes()
+    opening = os.open
+
+    def fails(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith("custody.json"):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opening(path, *arguments, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", fails)
+        assert read_retention_record(layout, session_id).hold_reason == module.UNREADABLE
+        with pytest.raises(OSError, match="Too many open files"):
+            update_retention_record(layout, session_id, keep=True)
+    assert layout.retention_record(session_id).read_bytes() == before
 
 
 def test_expiry_takes_a_journal_along_that_a_crash_left(layout: SessionLayout, session_id: str) -> None:

@@ -4,6 +4,7 @@ The operator writes what the Investigation specifies. `aletheia session hold` wr
 changes the other's fields. One lock for the whole volume, held for milliseconds, separates holds from removals.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -65,10 +66,19 @@ class RetentionRecord(Model):
 
 
 _DEFAULT = RetentionRecord()
+_UNREADABLE = RetentionRecord(keep=True, hold=UNREADABLE)
 
 
 def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRecord:
     """Read the record. One that cannot be read counts as a hold: a session is better kept too long than lost."""
+    try:
+        return _read(layout, session_id)
+    except OSError:
+        return _UNREADABLE
+
+
+def _read(layout: SessionLayout, session_id: str) -> RetentionRecord:
+    """Read the record; as a hold if it is damaged, or no file. Raises OSError if the volume fails: a later try may succeed."""
     path = f"{layout.sessions}/{session_id}/{RETENTION_RECORD}"  # a Path of each of thousands would take longer than the rest
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -76,8 +86,12 @@ def read_retention_record(layout: SessionLayout, session_id: str) -> RetentionRe
             return RetentionRecord.model_validate_json(file.read(MAX_RECORD_BYTES + 1))
     except FileNotFoundError:
         return _DEFAULT
-    except (OSError, ValidationError):
-        return RetentionRecord(keep=True, hold=UNREADABLE)
+    except ValidationError:
+        return _UNREADABLE
+    except OSError as e:
+        if e.errno in (errno.ELOOP, errno.EISDIR):
+            return _UNREADABLE
+        raise
 
 
 def update_retention_record(layout: SessionLayout, session_id: str, **changes: Any) -> RetentionRecord:
@@ -101,7 +115,7 @@ def adopt(layout: SessionLayout, session_id: str, uid: str, legal_hold: str | No
 
 def _change(layout: SessionLayout, session_id: str, changes: Callable[[RetentionRecord], Mapping[str, Any]]) -> RetentionRecord:
     with retention_lock(layout):
-        before = read_retention_record(layout, session_id)
+        before = _read(layout, session_id)  # what a failing volume hides must not be replaced
         after = before.model_copy(update=changes(before))
         if after != before:
             replace(layout.retention_record(session_id), retention_record_bytes(after))
