@@ -24,6 +24,32 @@ def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "precious"
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a link", "a folder"])
+def test_what_is_no_file_has_no_first_manifest(kind: str, tmp_path: Path) -> None:
+    """A pipe is not waited for, and a link is not followed, by reading or writing."""
+    path = tmp_path / "journal.ndjson"
+    (tmp_path / "elsewhere").write_text('{"session":{}}\n')
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir()
+    assert journal.first_manifest(path) is None
+    if kind != "a link":  # `Session` removes it first
+        assert journal.read(path, lambda artifact: True) == Progress()
+    with pytest.raises(OSError, match="journal"):
+        journal.append(path, [{"begun": "a"}])
+
+
+@pytest.mark.parametrize("line", ["5", '"session"', "[]", '{"key":"a","artifacts":[1],"gaps":[]}', "{}"])
+def test_a_damaged_line_loses_only_its_own_question(line: str, tmp_path: Path) -> None:
+    """Whatever JSON it is."""
+    path = tmp_path / "journal.ndjson"
+    path.write_text(line + '\n{"begun":"b"}\n')
+    assert journal.read(path, lambda artifact: True).deaths == {"b": 1}
+
+
 def test_lines_of_a_journal_follow_each_other(tmp_path: Path) -> None:
     """Each is a line of JSON. Only owner and group may read the file."""
     path = tmp_path / "journal.ndjson"

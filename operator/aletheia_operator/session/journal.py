@@ -11,13 +11,14 @@ One line of JSON for each step:
 {"upload": "begun"}                              some files may be in object storage
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
 
@@ -66,7 +67,7 @@ class Done:
     def from_line(cls, line: Mapping[str, Any]) -> "Done":
         """Parse a line, without fields that only another version of the operator knows.
 
-        Raises ValueError, KeyError or TypeError if it is damaged.
+        Raises ValueError, KeyError, TypeError or AttributeError if it is damaged.
         """
         return cls(
             line["key"],
@@ -114,7 +115,7 @@ class Progress:
     def take_up(self, line: Any, is_whole: Callable[[Artifact], bool]) -> None:
         """Apply one line. A question counts as done only if `is_whole` returns True for all of its artifacts.
 
-        Raises ValueError, KeyError or TypeError for a damaged line.
+        Raises ValueError, KeyError, TypeError or AttributeError for a damaged line.
         """
         if _SESSION in line:
             return  # read by `first_manifest`
@@ -145,7 +146,7 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]], sync: bool = True) ->
     Without `sync` a line survives a crash of the process, but perhaps not of the machine, until a later line is synced. The
     caller syncs the directory of a new journal.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o640)
     try:
         before = os.fstat(descriptor).st_size
         try:
@@ -167,31 +168,40 @@ def first_line(manifest: Manifest) -> bytes:
 def first_manifest(path: Path) -> bytes | None:
     """Return the manifest in the journal's first line, as JSON; None if there is none. Raises OSError."""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             line = orjson.loads(file.readline(MAX_FIRST_LINE_BYTES))
         return orjson.dumps(line[_SESSION])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError):
         return None
+    except OSError as e:
+        if e.errno == errno.ELOOP:  # a link
+            return None
+        raise
 
 
 def is_new(path: Path) -> bool:
     """Return whether the journal is as `create_session` made it, with a name that a crash of the machine cannot lose."""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             line, more = file.readline(MAX_FIRST_LINE_BYTES), file.read(1)
     except FileNotFoundError:
         return False
     return line.endswith(b"\n") and not more and line.startswith(b'{"%s":' % _SESSION.encode())
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a journal for reading. A link is not followed, and a pipe in its place is not waited for. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
 def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:
     """Read the journal. A missing one counts as empty. An incomplete last line is removed. Raises OSError."""
-    content = path.read_bytes() if path.exists() else b""
+    content = path.read_bytes() if path.is_file() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
     progress = Progress()
     for line in whole.splitlines():
-        with suppress(ValueError, KeyError, TypeError):  # a damaged line loses only its own question
+        with suppress(ValueError, KeyError, TypeError, AttributeError):  # a damaged line loses only its own question
             progress.take_up(orjson.loads(line), is_whole)
     return progress
