@@ -150,3 +150,26 @@ def test_lines_of_a_trace_join_its_head(name: str, kinds: list[str], lines: list
             head = entry["timestamp"]
             assert "head" not in entry, line
             assert kind == "N" or entry["level"] == levels[kind], line
+
+
+@pytest.mark.parametrize("lines_of_a_block", [1, 3, 100])
+def test_an_exception_joins_the_error_with_its_message(lines_of_a_block: int) -> None:
+    """However the lines come, and also once the shape of the error's line is known; an exception with another message stays."""
+    written: list[str] = []
+    for number in range(5):
+        written += [
+            f"2026-05-11 10:30:02,123 ERROR [main] app.Service: request {number} failed: boom",
+            f"Error: request {number} failed: boom",
+            "    at a (/app/b.js:1:2)",
+            f"2026-05-11 10:30:02,124 ERROR [main] app.Service: request {number} failed: gone",
+            "Error: other",
+            f"2026-05-11 10:30:02,125 INFO [main] app.Service: request {number} ended",
+        ]
+    stamped = [f"2026-05-11T10:30:02.{number:09}Z {line}\n".encode() for number, line in enumerate(written)]
+    parser = RunParser(RunSettings("app", 0, False, stamped[0][:30].decode(), "2026-05-12T00:00:00.000000000Z", 2**20, "api"))
+    blocks = [b"".join(stamped[at : at + lines_of_a_block]) for at in range(0, len(stamped), lines_of_a_block)]
+    parsed = [*map(parser.feed, blocks), parser.end_run()]
+    entries = [entry for part in parsed if part.block for entry in json.loads(b"[" + part.block + b"]")]
+    assert [written[number] for number, entry in enumerate(entries) if "head" in entry] == [
+        line for line in written if line.startswith(("Error: request", "    at"))
+    ]

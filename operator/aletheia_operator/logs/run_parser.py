@@ -132,7 +132,7 @@ class RunParser:
         known_as, add_entry, add_mark = self._shapes.get, out.entries.append, out.marks.append
         start, end, partial = self._start, self._end, progress.partial
         last, limit, of_second = progress.last, "", 0
-        key, head, head_code, near = progress.latest, "", 0, out.near
+        key, head, head_code, error, near = progress.latest, "", 0, "", out.near
         warnings, number_of = self._warnings, self._warnings.number_of
         quick = not progress.skip and not parts_of_lines
         steady, join = easy and quick, "".join
@@ -158,7 +158,7 @@ class RunParser:
                 or (text[:SECOND_LENGTH] != progress.second and not _is_second(text))
                 or (partial and text[:SECOND_LENGTH] < progress.second)
             ):
-                self._note(last, key, of_second, head, head_code)
+                self._note(last, key, of_second, head, head_code, error)
                 yield number, text
                 last, limit, of_second = progress.last, "", 0
                 key, head, near = progress.latest, "", out.near
@@ -185,10 +185,10 @@ class RunParser:
                     progress.past = progress.past + 1 if key > end else 0
                     continue
                 progress.past = 0
-            head, head_code = key, code
+            head, head_code, error = key, code, text[message_at:] if code >= SERIOUS_CODE else ""
             out.add(known.entry_of(text), code, False, self._alike(shape, text[message_at:], code))
             near = out.near
-        self._note(last, key, of_second, head, head_code)
+        self._note(last, key, of_second, head, head_code, error)
 
     def _alike(self, shape: str, message: str, code: int) -> int:
         """Return the number that lines share which differ only in digits; 0 if not known. Counts the message of an error."""
@@ -196,12 +196,12 @@ class RunParser:
         number = self._warnings.number_of(shape) if code == WARNING_CODE else number
         return number if code <= SERIOUS_CODE else 0
 
-    def _note(self, last: str, latest: str, of_second: int, head: str, head_code: int) -> None:
-        """Update the position after lines of known shapes. `head`, `head_code`: time ('' without one) and level of the last."""
+    def _note(self, last: str, latest: str, of_second: int, head: str, head_code: int, error: str) -> None:
+        """Update the position after known lines. `head`, `head_code`, `error`: time, level and message of the last, or ''."""
         self._progress.last, self._progress.latest = last, latest
         self._progress.of_second += of_second
         if head:
-            self._writer.heads.begin(head, head_code >= SERIOUS_CODE, warns=head_code == WARNING_CODE)
+            self._writer.heads.begin(head, head_code >= SERIOUS_CODE, warns=head_code == WARNING_CODE, message=error)
 
     def _without_time(self, text: str, exact: bytes | None) -> None:
         """Handle a line of no known form.

@@ -97,15 +97,16 @@ class Heads:
     _message: str = ""  # the end of the head, if its language is `message`
     _free_lines: int = 0  # number of next lines that may be free text of the head's message
 
-    def begin(self, timestamp: str, serious: bool, line: str = "", *, warns: bool = False) -> None:
+    def begin(self, timestamp: str, serious: bool, line: str = "", *, warns: bool = False, message: str = "") -> None:
         """Begin with a line that may have continuations.
 
-        `serious`: it is an error; `line` may then begin a trace. `warns`: it is a warning.
+        `serious`: it is an error; `line` may then begin a trace. `warns`: it is a warning. `message`: of an error without a
+        trace, in place of `line`.
         """
         self.head = self._before = timestamp
         self.serious, self.warns, self._exception = serious, warns, ""
-        self.language = (_language_of(line) or "message") if serious and line else ""
-        self._message = line[-_LONGEST_MESSAGE:] if self.language == "message" else ""
+        self.language = (line and _language_of(line)) or ("message" if line or message else "") if serious else ""
+        self._message = (line or message)[-_LONGEST_MESSAGE:] if self.language == "message" else ""
         self._free_lines = 0
 
     def keeps(self, line: str) -> bool:
