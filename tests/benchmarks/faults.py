@@ -24,7 +24,7 @@ from tests.cluster import provider
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT, say
 from tests.support.fault_table import MANIFESTS, RECORDINGS, Condition, Fault, faults, record
-from tests.support.operator import Kubectl, Operator, session_of, until
+from tests.support.operator import Kubectl, Operator, next_second, session_of, until
 
 RESOURCES = {
     "pods": "/api/v1/pods", "events": "/api/v1/events", "nodes": "/api/v1/nodes", "jobs": "/apis/batch/v1/jobs",
@@ -142,6 +142,7 @@ class Table:
         if fault.then:
             kubectl("apply", "-f", str(MANIFESTS / f"{fault.name}.then.yaml"))
         there = there and all(self.watches.wait(fault, wanted) for wanted in fault.until)
+        next_second()
         with self.busy:
             resource = kubectl.investigate("look", **fault.spec)
         session = session_of(resource)

@@ -237,6 +237,8 @@ def test_logs_are_read_from_the_node_with_the_charts_rights_alone(
         (at,) = [number for number, rule in enumerate(rules) if "nodes/log" in rule["resources"]]
         taken = [{"op": "replace", "path": f"/rules/{at}/resources", "value": ["nodes"]}]
         shop("patch", role, "--type=json", "-p", json.dumps(taken))
+        reads_files = ("aletheia-aletheia-operator", "get", "nodes", "--subresource=log")
+        until(lambda: not installation.system.may(*reads_files), 30, "the API server knows that the right is gone")
         assert look("files-denied-auto", "auto") == (by_api, [])
         via, gaps = look("files-denied-node", "node")
         assert via == by_api

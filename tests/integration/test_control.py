@@ -248,17 +248,13 @@ def test_the_operator_takes_no_finalizer_and_no_annotation(kubectl: Kubectl, ope
 def test_events_tell_start_and_end(kubectl: Kubectl, speaker: str) -> None:
     """A person who describes the resource sees that it started and how it ended."""
     kubectl.investigate("eventful", targets=[{"pod": speaker}], logs={})
-
-    def reasons() -> set[str]:
-        events = json.loads(kubectl("get", "events", "--field-selector=involvedObject.name=eventful", "-o", "json"))
-        return {event["reason"] for event in events["items"]}
-
-    until(lambda: {"Started", "Completed"} <= reasons(), 15, "both events")
+    until(lambda: {"Started", "Completed"} <= kubectl.reasons("eventful"), 15, "both events")
 
 
 def test_captures_are_counted(kubectl: Kubectl, operator: Operator, speaker: str, metrics_port: int) -> None:
     """The operator's metrics count captures, gaps, questions and requests; promtool accepts them."""
     kubectl.investigate("counted", targets=[{"pod": speaker}, {"pod": "gone"}], logs={})
+    until(lambda: "PartiallyCompleted" in kubectl.reasons("counted"), 15, "the operator has counted it, and then said so")
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=10) as answer:
         scraped = answer.read()
     samples = {

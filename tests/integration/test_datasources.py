@@ -119,6 +119,7 @@ def test_the_canary_is_repeated_nowhere(kubectl: Kubectl, operator: Operator, se
     metrics = [{"query": query, "dataSourceRef": {"name": name}} for query, name in asked]
     resource = kubectl.investigate("canary", metrics=metrics)
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["Forbidden", "InvalidResponse", "NoDataSource"]
+    until(lambda: resource["status"]["phase"] in kubectl.reasons("canary"), 15, "the end is logged and posted")
     status = reachable(kubectl, "i5-echo", "Forbidden")
     assert "***" in status["lastError"]
     assert elsewhere == []

@@ -149,8 +149,6 @@ def run(kubectl: Kubectl, page: str, url: str) -> Any:
             return found.get("Reachable") == "True"
 
         until(reachable, 30, f"DataSource {name} is reachable")
-        second = int(time.time())
-        until(lambda: int(time.time()) > second, 5, "the second is over")
         kubectl.apply(investigation)
         return kubectl.ended(investigation["metadata"]["name"])
     finally:

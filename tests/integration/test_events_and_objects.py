@@ -16,6 +16,7 @@ from tests.support.operator import (
     check_session,
     container,
     evidence_of,
+    next_second,
     pod,
     read_document,
     session_of,
@@ -73,6 +74,7 @@ def place(prepared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def investigate(kubectl: Kubectl, name: str, *targets: Any, **spec: Any) -> Any:
+    next_second()
     resource = kubectl.investigate(name, window={"lookback": "15m"}, targets=list(targets), **spec)
     check_session(session_of(resource))
     return resource
@@ -324,6 +326,7 @@ def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
     """A window before the oldest event is a note, unless a target is known to have lost an event."""
     place.apply(pod("old", "sleep 3600"))
     place.wait("pod/old", "condition=Ready")
+    next_second()
     resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
     (note,) = resource["status"]["gaps"]
     assert (note["fetcher"], note["reason"], note["severity"]) == ("KubernetesEvents", "EventsExpired", "note")

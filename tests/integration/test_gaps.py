@@ -50,12 +50,6 @@ def check_partial(resource: Any, *gaps: tuple[str, str]) -> None:
     assert conditions["Succeeded"]["reason"] == "PartiallyCompleted"
 
 
-def events_of(kubectl: Kubectl, name: str) -> set[str]:
-    return set(
-        kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "jsonpath={.items[*].reason}").split()
-    )
-
-
 def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> None:
     """A Prometheus that refuses connections is one gap: Unavailable."""
     kubectl.apply(data_source("it-down", "prometheus", f"http://127.0.0.1:{free_port()}"))
@@ -63,7 +57,8 @@ def test_prometheus_down(kubectl: Kubectl, operator: Operator, speaker: str) -> 
         "prometheus-down", targets=[{"pod": speaker}], logs={}, metrics=[{"query": "up", "dataSourceRef": {"name": "it-down"}}]
     )
     check_partial(resource, ("Prometheus", "Unavailable"))
-    until(lambda: {"Started", "Unavailable", "PartiallyCompleted"} <= events_of(kubectl, "prometheus-down"), 15, "its events")
+    expected = {"Started", "Unavailable", "PartiallyCompleted"}
+    until(lambda: expected <= kubectl.reasons("prometheus-down"), 15, "its events")
 
 
 def test_jaeger_answering_rubbish(kubectl: Kubectl, operator: Operator, speaker: str, serve: Serve) -> None:
@@ -189,6 +184,7 @@ def test_a_service_account_reads_with_its_own_rights(kubectl: Kubectl, operator:
         "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": kubectl.namespace}],
     }
     kubectl.apply(role | {"rules": rules}, binding)
+    until(lambda: kubectl.may("reader", "get", "pods"), 30, "the API server knows the right")
     assert (
         kubectl.investigate("reads", serviceAccountName="reader", targets=[{"pod": speaker}], logs={})["status"]["phase"]
         == "Completed"

@@ -78,6 +78,7 @@ def test_the_run_before_the_last_restart_is_there(kubectl: Kubectl, operator: Op
     kubectl.apply(pod("restarted", "", restartPolicy="Always", containers=[app], volumes=[{"name": "shared", "emptyDir": {}}]))
     kubectl.wait("pod/restarted", "jsonpath={.status.containerStatuses[0].restartCount}=1")
     kubectl.wait("pod/restarted", "condition=Ready")
+    until(lambda: b"second run" in kubectl_logs(kubectl, "restarted"), 30, "the second run has spoken")
     resource = kubectl.investigate("restarted", window={"lookback": "1h"}, targets=[{"pod": "restarted"}], logs={})
     entries = artifact_of(resource)["data"]
     previous = [entry for entry in entries if entry.get("previous")]

@@ -10,7 +10,7 @@ import yaml
 
 from tests.integration.conftest import kubectl_in, namespace, node_reading_operator, operator_of, running_operator
 from tests.support.logs import STRANGE
-from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of
+from tests.support.operator import Kubectl, Operator, artifact_of, check_session, container, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
 
@@ -61,8 +61,8 @@ def test_both_ways_give_the_same_entries(kubectl: Kubectl, operator: Operator) -
 
 def test_a_window_is_found_in_a_large_file(kubectl: Kubectl, operator: Operator) -> None:
     """A window within a file that is large enough to be bisected gives equal entries both ways."""
-    script = "s=$(head -c 900 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo $i $s; done; sleep 2"
-    kubectl.apply(pod("large", script))  # sleeps because a window ends with a whole second
+    script = "s=$(head -c 900 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 12000 ]; do i=$((i+1)); echo $i $s; done"
+    kubectl.apply(pod("large", script))
     kubectl.wait("pod/large", "jsonpath={.status.phase}=Succeeded")
     whole = kubectl.investigate("large-whole", window={"lookback": "1h"}, targets=[{"pod": "large"}], logs={"via": "node"})
     entries = artifact_of(whole)["data"]
@@ -106,6 +106,7 @@ def test_without_the_right_to_a_pods_log_nothing_is_read_from_its_node(kubectl: 
     kubectl("create", "serviceaccount", "lister")
     kubectl("create", "role", "lister", "--verb=get,list", "--resource=pods")
     kubectl("create", "rolebinding", "lister", "--role=lister", f"--serviceaccount={kubectl.namespace}:lister")
+    until(lambda: kubectl.may("lister", "list", "pods"), 30, "the API server knows the right")
     resource = kubectl.investigate("back-door", serviceAccountName="lister", targets=[{"pod": "secret"}], logs={"via": "node"})
     assert resource["status"]["phase"] == "Failed"
     assert [gap["reason"] for gap in resource["status"]["gaps"]] == ["NodeLogsUnavailable", "Forbidden"]

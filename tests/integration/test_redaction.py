@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.operator import Kubectl, Operator, check_session, container, session_of
+from tests.support.operator import Kubectl, Operator, check_session, container, session_of, until
 from tests.support.secrets import stored
 
 pytestmark = pytest.mark.cluster
@@ -25,6 +25,7 @@ def test_no_secret_is_captured(kubectl: Kubectl, operator: Operator) -> None:
     kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     kubectl.wait("pod/canary", "jsonpath={.status.phase}=Failed")
     resource = kubectl.investigate("redacted-canary", window={"lookback": "1h"}, targets=[{"pod": "canary"}])
+    until(lambda: resource["status"]["phase"] in kubectl.reasons("redacted-canary"), 15, "the end is logged and posted")
     session = session_of(resource)
     manifest = check_session(session)
     places = {

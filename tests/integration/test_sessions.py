@@ -60,6 +60,7 @@ def test_sealed_by_a_secret(kubectl: Kubectl, operator: Operator, tmp_path: Path
         "sealed", serviceAccountName="investigator", targets=[{"pod": "speaker"}], logs={}, session=SEALED
     )
     assert resource["status"]["phase"] == "Completed", resource["status"]
+    until(lambda: "Completed" in kubectl.reasons("sealed"), 15, "the end is logged and posted")
     session = session_of(resource)
     stored = b"".join(path.read_bytes() for path in session.rglob("*") if path.is_file())
     assert b"canary-7d1f" not in stored

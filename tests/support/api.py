@@ -4,13 +4,15 @@ For tests that send many requests, and do not test kubectl.
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
+from kubernetes.client.rest import RESTResponse
 from kubernetes.config.kube_config import load_kube_config
 
 from tests.cluster.provider import Cluster
@@ -29,6 +31,39 @@ def request(
     cluster: Cluster, method: str, path: str, body: Object | None = None, query: Query | None = None, user: str | None = None
 ) -> Object:
     """Send one request as this user, None: as the kubeconfig's. Returns the answer. Raises RigError with reason and message."""
+    found: Object = json.loads(_send(cluster, method, path, body, query, TIMEOUT_SECONDS, user).read())
+    return found
+
+
+def follow(cluster: Cluster, path: str, query: Query, seconds: float) -> Iterator[Object]:
+    """Yield the objects of a list as they are now, then each object that changes, for this time. Raises RigError."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        listed = request(cluster, "GET", path, query=query)
+        yield from listed["items"]
+        version = {"resourceVersion": listed["metadata"]["resourceVersion"]}
+        more = {"watch": "true", "timeoutSeconds": str(int(left) + 1), **version}
+        answer = _send(cluster, "GET", path, None, {**query, **more}, left + TIMEOUT_SECONDS)
+        try:
+            for line in answer.response:
+                event = json.loads(line)
+                if event["type"] == "ERROR":  # the version is too old: list again
+                    break
+                if event["type"] != "DELETED":
+                    yield event["object"]
+        finally:
+            answer.response.close()
+
+
+def _send(
+    cluster: Cluster,
+    method: str,
+    path: str,
+    body: Object | None,
+    query: Query | None,
+    timeout_seconds: float,
+    user: str | None = None,
+) -> RESTResponse:
     client = _client(cluster.kubeconfig, cluster.kubeconfig.stat().st_mtime_ns)
     made = client.param_serialize(
         method,
@@ -38,11 +73,11 @@ def request(
         body=body,
         auth_settings=["BearerToken"],
     )
-    answer = client.call_api(*made, _request_timeout=TIMEOUT_SECONDS)
-    found: Object = json.loads(answer.read())
+    answer = client.call_api(*made, _request_timeout=timeout_seconds)
     if not 200 <= answer.status < 300:
+        found = json.loads(answer.read())
         raise RigError(f"{method} {path}: {found.get('reason')}: {found.get('message')}")
-    return found
+    return answer
 
 
 @lru_cache(1)

@@ -19,6 +19,8 @@ from typing import Any
 
 from aletheia_operator.handlers.event_loop import LONG_SECONDS
 from tests.cluster.provider import Cluster
+from tests.cluster.rig import RigError
+from tests.support.api import OBJECTS, follow
 
 TIMELINE = "data/timeline.json"
 FINDINGS = "data/findings.json"
@@ -39,6 +41,15 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit} s: {what}")
         time.sleep(0.05)
+
+
+def next_second() -> None:
+    """Wait until the current second is over.
+
+    The kubelet and the controllers post Events a moment after what these report.
+    """
+    second = int(time.time())
+    until(lambda: int(time.time()) > second, 5, "the second is over")
 
 
 def free_port() -> int:
@@ -148,21 +159,41 @@ class Kubectl:
     def get(self, *what: str) -> Any:
         return json.loads(self("get", *what, "-o", "json"))
 
+    def reasons(self, name: str) -> set[str]:
+        """Return the reasons of the Events of an object."""
+        of_it = f"--field-selector=involvedObject.name={name}"
+        return set(self("get", "events", of_it, "-o", "jsonpath={.items[*].reason}").split())
+
     def wait(self, what: str, condition: str, seconds: int = 60) -> None:
         """Wait for a condition. `seconds`: its time limit on an idle machine."""
         limit = PATIENCE * seconds
         self("wait", what, f"--for={condition}", f"--timeout={limit}s", timeout_seconds=limit + 60)
 
+    def may(self, account: str, verb: str, resource: str, *flags: str) -> bool:
+        """Return whether a ServiceAccount of the namespace has this right. The API server notices a changed role later."""
+        who = f"--as=system:serviceaccount:{self.namespace}:{account}"
+        try:
+            return self("auth", "can-i", verb, resource, who, *flags).strip() == "yes"
+        except RigError:  # kubectl's exit code for "no"
+            return False
+
     def investigate(self, name: str, **spec: Any) -> Any:
-        """Apply an Investigation and wait until it has ended. Returns the resource."""
-        second = int(time.time())  # the window ends with the second of the creation: lines that were just written are within it
-        until(lambda: int(time.time()) > second, 5, "the second is over")
+        """Apply an Investigation and wait until it has ended. Returns the resource.
+
+        Its window ends with the second of its creation, so what was there before is within it.
+        """
         self.apply(investigation(name, **spec))
         return self.ended(name)
 
     def ended(self, name: str, seconds: int = 60) -> Any:
-        self.wait(f"investigation/{name}", "jsonpath={.status.completionTime}", seconds)
-        return self.get("investigation", name)
+        """Wait until an Investigation has ended. Returns it."""
+        path, only = f"{OBJECTS}/namespaces/{self.namespace}/investigations", {"fieldSelector": f"metadata.name={name}"}
+        status: Any = None
+        for found in follow(self.cluster, path, only, seconds):
+            status = found.get("status") or {}
+            if status.get("completionTime"):
+                return found
+        raise AssertionError(f"not within {seconds} s: {name} has ended; its status: {status}")
 
 
 def investigation(name: str, **spec: Any) -> dict[str, Any]:
