@@ -328,6 +328,17 @@ async def test_a_worker_whose_reader_is_cancelled_is_killed(tmp_path: Path) -> N
     await parsers.close()
 
 
+async def test_a_busy_worker_is_killed_by_close(tmp_path: Path) -> None:
+    """The end of the operator does not wait for a hostile line."""
+    parsers = Parsers(processes=1)
+    run = await parsers.open(make_order(tmp_path))
+    (pid,) = parsers.pids
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.wait_for(parsers.close(), LONGEST_TEST_SECONDS)
+    assert str(pid) not in os.listdir("/proc")
+    run.close()
+
+
 async def test_many_runs_at_once(parsers: Parsers, tmp_path: Path) -> None:
     """Each gets its own results."""
 
