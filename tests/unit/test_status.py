@@ -517,7 +517,6 @@ async def test_of_two_claims_at_once_one_holds() -> None:
 
 async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is gone, being deleted, replaced by another of its name or refused, or the API server is down."""
-    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     assert await make_writer(FakeKubernetes()).claim("a") is Claim.GONE
     deleted = FakeKubernetes({PATH: {"metadata": {"uid": UID, "deletionTimestamp": "2026-11-22T12:00:00Z"}}})
     assert await make_writer(deleted).claim("a") is Claim.GONE
@@ -525,6 +524,7 @@ async def test_what_cannot_be_claimed_says_why(monkeypatch: pytest.MonkeyPatch) 
     refusing = claimable()
     refusing.refusals = [error_of(500, "the Kubernetes API answered 500: etcdserver: request is too large")]
     assert await make_writer(refusing).claim("a") is Claim.REFUSED
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     assert await make_writer(FakeKubernetes({PATH: Unavailable("away")})).claim("a") is Claim.UNAVAILABLE
 
 
@@ -688,10 +688,10 @@ async def test_a_change_that_fails_in_passing_is_tried_again(code: int) -> None:
 
 async def test_a_change_of_what_is_gone_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """The resource is deleted, another has its name, or the API server is away for too long."""
-    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     another, away = FakeKubernetes({PATH: {"metadata": {"uid": "another"}}}), FakeKubernetes({PATH: Unavailable("away")})
     assert await make_writer(FakeKubernetes()).add_condition(*CHANGE) is WriteResult.GONE
     assert await make_writer(another).add_condition(*CHANGE) is WriteResult.GONE
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     assert await make_writer(away).add_condition(*CHANGE) is WriteResult.UNWRITTEN
 
 
