@@ -173,7 +173,8 @@ _LAST_OF_URLS = 6
 """Number of the last pattern of _PEERS in which a name may replace an address."""
 _NO_PEERS = frozenset({
     "remote", "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is",
-    "request",
+    "request", "and", "or", "that", "which", "with", "for", "at", "of", "from", "in", "via", "while", "has", "net", "node",
+    "display",
     "selection", "query", "statement", "transaction", "job", "task", "lock", "probe", "check", "pool", "session", "login",
     "handshake", "lookup", "command", "response", "reply", "worker", "thread", "process", "client", "user", "message", "token",
     "failed", "call", "read", "write", "not", "error", "upstream", "tcp", "http", "https", "service", "was", "operation", "on",
