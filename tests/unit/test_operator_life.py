@@ -97,7 +97,7 @@ async def test_each_part_has_its_settings(handlers: _Handlers, loopback: Loopbac
     assert {fetcher.name for fetcher in tools.fetchers} >= {"KubernetesLogs", "Prometheus", "Jaeger", "Loki"}
     assert [path.partition("?")[0].split("/")[5] for path in loopback.requests[:2]] == ["shop", "bank"]
     assert loopback.queries()[0] == {"limit": "1"}
-    assert len(handlers._watching) == 4
+    assert len(handlers._watching) == 5
 
 
 async def test_what_a_start_makes_is_left_out_of_collections(handlers: _Handlers) -> None:
@@ -300,12 +300,14 @@ async def test_the_loops_go_on_whatever_happens(monkeypatch: pytest.MonkeyPatch)
         beat=[KeyError("x"), KeyError("y")],
         write_again=[Unavailable("down"), KeyError("x")],
     )
-    works = loops.sweep(both, 0, Leadership(None, ""), FairSlots(1, 1)), loops.beat(both), loops.look(both, ("shop",))
+    given: list[None] = []
+    monkeypatch.setattr(loops, "give_back", lambda: given.append(None))
+    works = loops.sweep(both, 0, Leadership(None, ""), FairSlots(1, 1)), *loops.of_captures(both, ("shop",))
     tasks = [asyncio.create_task(work) for work in works]
 
     def enough() -> bool:
         names = [name for name, *_ in both.calls]
-        return names.count("sweep") >= 5 and names.count("beat") >= 4 and names.count("look") >= 2
+        return names.count("sweep") >= 5 and names.count("beat") >= 4 and names.count("look") >= 2 and len(given) > 1
 
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         while not enough():

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.fair_slots import FairSlots
@@ -11,6 +12,7 @@ from aletheia_operator.handlers.jobs import Jobs
 from aletheia_operator.handlers.leadership import Leadership
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.sweeper import Sweeper
+from aletheia_operator.memory import give_back
 from aletheia_operator.metrics import SWEEPS
 
 LOOK_INTERVAL_SECONDS = 30
@@ -42,6 +44,11 @@ async def sweep(sweeper: Sweeper, interval_seconds: float, leadership: Leadershi
         except Exception:
             log.exception("a sweep failed")
         SWEEPS.labels("done" if swept else "failed").inc()
+
+
+def of_captures(supervisor: Supervisor, namespaces: tuple[str, ...]) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return the work for captures: none of it waits for the rest."""
+    return look(supervisor, namespaces), beat(supervisor), give_back_memory()
 
 
 async def beat(supervisor: Supervisor) -> None:
@@ -77,3 +84,10 @@ async def remove_old_leases(jobs: Jobs, now: Callable[[], datetime]) -> None:
             log.warning("Leases of captures that have ended are not removed: %s", e.message)
         except Exception:
             log.exception("removing old Leases failed")
+
+
+async def give_back_memory() -> None:
+    """Give memory back that captures have freed: the C library keeps it, for example of TLS connections."""
+    while True:
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+        await asyncio.to_thread(give_back)

@@ -152,8 +152,7 @@ class _Handlers:
             self._watching.append(asyncio.create_task(self._keep_artifacts_api(tools)))
         await self._lead()
         works = [
-            loops.look(self.supervisor, self.settings.scope.namespaces),
-            loops.beat(self.supervisor),
+            *loops.of_captures(self.supervisor, self.settings.scope.namespaces),
             loops.sweep(self.sweeper, self.settings.retention.sweep_seconds, self._leadership, self.supervisor.shared.slots),
             datasources.watch(tools),
         ]
