@@ -218,6 +218,19 @@ async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> No
     await pool.close()
 
 
+async def test_a_pool_that_is_closed_does_not_wait_for_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The template is killed while it starts: the operator ends at once."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    monkeypatch.setattr(template, "worker_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr(template, "ANSWER_SECONDS", 10 * LONGEST_TEST_SECONDS)
+    pool = Parsers(processes=1)
+    pool.warm()
+    await asyncio.to_thread(wait_until, lambda: pool._template.pid is not None and state(pool._template.pid) == "T")
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        await pool.close()
+    assert pool._template.pid is None
+
+
 class Control:
     """Stands for the socket of the requests."""
 

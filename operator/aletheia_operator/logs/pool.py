@@ -73,6 +73,7 @@ class Parsers:
     async def close(self) -> None:
         """Stop all workers, and wait for their end."""
         if self._starting is not None:
+            self._template.give_up_start()
             with suppress(OSError):
                 await self._starting
         workers = [*self._workers, *self._apart]

@@ -58,6 +58,13 @@ class Template:
                 self._end()
             self._end_if_unused()
 
+    def give_up_start(self) -> None:
+        """Let a first worker that is still being started fail, without waiting for the template's imports."""
+        control = self._control
+        if control is not None and not self._workers:
+            with suppress(OSError):  # closed meanwhile
+                control.shutdown(socket.SHUT_RDWR)
+
     @property
     def pid(self) -> int | None:
         """Process id of the template; None if no worker needs one."""
