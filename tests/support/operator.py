@@ -186,14 +186,15 @@ class Kubectl:
         return self.ended(name)
 
     def ended(self, name: str, seconds: int = 60) -> Any:
-        """Wait until an Investigation has ended. Returns it."""
+        """Wait until an Investigation has ended. Returns it as `get` does."""
         path, only = f"{OBJECTS}/namespaces/{self.namespace}/investigations", {"fieldSelector": f"metadata.name={name}"}
         status: Any = None
-        for found in follow(self.cluster, path, only, seconds):
+        for found in follow(self.cluster, path, only, PATIENCE * seconds):
             status = found.get("status") or {}
             if status.get("completionTime"):
+                del found["metadata"]["managedFields"]  # kubectl does not show them
                 return found
-        raise AssertionError(f"not within {seconds} s: {name} has ended; its status: {status}")
+        raise AssertionError(f"not within {PATIENCE * seconds} s: {name} has ended; its status: {status}")
 
 
 def investigation(name: str, **spec: Any) -> dict[str, Any]:
