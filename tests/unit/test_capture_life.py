@@ -469,6 +469,20 @@ async def test_a_capture_that_is_killed_after_its_end_keeps_its_phase(
     assert (snapshot.manifest.phase, counts(snapshot)) == (reason, {"thing/a": 1, "thing/b": 1})
 
 
+async def test_a_capture_that_is_resumed_after_its_time_is_complete_if_nothing_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All questions were answered in time: only the end was missing."""
+    clock, fetcher = Clock(), FakeFetcher({"a": [[1]]})
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "finish", killed)
+        with pytest.raises(KilledError):
+            await investigate(make_order(), make_tools(tmp_path, fetcher, now=clock), lambda _: None)
+    clock.advance(10**6)
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher, now=clock))
+    assert (snapshot.manifest.phase, counts(snapshot)) == ("Completed", {"thing/a": 1})
+
+
 async def test_a_manifest_that_cannot_be_saved_at_once_is_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary fault of the volume is no gap."""
     tries, finish = list[bool](), Session.finish

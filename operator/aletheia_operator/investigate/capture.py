@@ -247,9 +247,14 @@ class _Capture:
         return True
 
     async def ask(self) -> bool:
-        """Ask every question that is not done yet. Afterwards each has artifacts, gaps or both."""
+        """Ask every question that is not done yet. Afterwards each has artifacts, gaps or both.
+
+        It waits until the second in which the resource was created is over: the window ends with it.
+        """
         async with self.journal.syncing_soon():
-            await self._deadline.run([self._wait_for_the_windows_end()])
+            left = (self._window.end - self._tools.now()).total_seconds()
+            if left > 0:
+                await self._deadline.run([self._tools.sleep(min(left, MAX_WAIT_SECONDS))])
             await self._answering().ask(self._questions)
         return True
 
@@ -265,12 +270,6 @@ class _Capture:
             journal=self.journal,
             report=self._report,
         )
-
-    async def _wait_for_the_windows_end(self) -> None:
-        """Wait until the second in which the resource was created is over: the window ends with it."""
-        left = (self._window.end - self._tools.now()).total_seconds()
-        if left > 0:
-            await self._tools.sleep(min(left, MAX_WAIT_SECONDS))
 
     async def make_timeline(self) -> None:
         """Save the timeline."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.findings import FindingRule
@@ -73,7 +74,7 @@ class Tools:
     uploads: Executor = field(default_factory=upload_threads)
     """Threads for uploads: a bucket that hangs must not keep others from saving."""
     now: Callable[[], datetime] = utc_now
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
 
 
 @dataclass
