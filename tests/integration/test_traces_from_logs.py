@@ -111,10 +111,8 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
     A sealed session cannot be searched for ids after a restart, and may not store them in plain text: that is a gap.
     """
     kubectl = own_namespace
-    asked: list[str] = []
 
     async def hang(request: web.Request) -> web.Response:
-        asked.append(request.path)
         await request.app[OVER].wait()
         return web.Response(status=503)
 
@@ -132,7 +130,8 @@ def test_after_a_kill_and_without_the_pod(jaeger: servers.Jaeger, own_namespace:
                 session={"encryption": {"recipients": [RECIPIENT]}} if sealed else {},
             )
         )
-        until(lambda: any("/traces/" in path for path in asked), 30, "the traces are asked for, so the logs are done")
+        progress = ("get", "investigation", "killed", "-o", "jsonpath={.status.progress.text}")
+        until(lambda: kubectl(*progress) == "1/2", 30, "the logs are done")
         operator.kill()
     kubectl("delete", "pod", "says-trace-ids")
     kubectl.apply(data_source("it-hangs", "jaeger", jaeger.url))
