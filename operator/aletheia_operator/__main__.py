@@ -11,26 +11,21 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from aletheia_operator.findings.quantities import amount_of
 from aletheia_operator.session.manifest import InvestigationReference
 from aletheia_operator.settings import (
-    ArtifactsApi,
     LeaderElection,
     Limits,
-    Metrics,
     NodeLogs,
-    Privacy,
     Process,
-    Proxy,
     Redaction,
     RequestRates,
     Retention,
-    Rights,
     Runner,
-    Scope,
     Settings,
     VolumeShares,
     add_log_options,
@@ -289,30 +284,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
     for repeated in ("namespaces", "rules", "no_proxy", "namespace_weights"):
         given[repeated] = tuple(given[repeated] or ())
 
-    def group(kind: type[Any]) -> Any:
-        return kind(**{name: given[name] for name in kind.__dataclass_fields__ if name in given})
+    def instance(kind: Any) -> Any:
+        """Return an instance of a group, or of `Settings` with its groups. A field without a flag keeps its default."""
+        groups = {field.name: instance(field.type) for field in fields(kind) if is_dataclass(field.type)}
+        return kind(**groups, **{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
-    return Settings(
-        session_root=options.session_root,
-        metric_templates=options.metric_templates,
-        finding_rules=options.finding_rules,
-        ca_bundle=options.ca_bundle,
-        proxy=group(Proxy),
-        scope=group(Scope),
-        leader_election=group(LeaderElection),
-        rights=group(Rights),
-        privacy=group(Privacy),
-        redaction=group(Redaction),
-        limits=group(Limits),
-        rates=group(RequestRates),
-        runner=group(Runner),
-        retention=group(Retention),
-        volume=group(VolumeShares),
-        node_logs=group(NodeLogs),
-        artifacts_api=group(ArtifactsApi),
-        metrics=group(Metrics),
-        process=group(Process),
-    )
+    settings: Settings = instance(Settings)
+    return settings
 
 
 def _quantity(text: str) -> int:
