@@ -98,7 +98,8 @@ def parser() -> argparse.ArgumentParser:
     election = made.add_argument_group("leader election")
     holds = "Lease in the operator's namespace: of several operators, its holder alone works; without it there is no election"
     election.add_argument("--lease", metavar="NAME", help=holds)
-    _add_number(election, LeaderElection, "--lease-seconds", positive, "without a renewal until another operator leads")
+    lease_seconds = "without a renewal until another operator leads"
+    _add_numbers(election, LeaderElection, ("--lease-seconds", positive, lease_seconds))
     rights = made.add_argument_group("rights")
     rights.add_argument("--default-service-account", help="read as this ServiceAccount where an Investigation names none")
     rights.add_argument(
@@ -156,7 +157,9 @@ def _add_proxy(group: Any) -> None:
 
 
 def _add_limits(group: Any) -> None:
-    for flag, kind, meaning in (
+    _add_numbers(
+        group,
+        Limits,
         ("--max-investigations", positive, "that run at the same time"),
         ("--max-namespace-investigations", positive, "of one namespace that run at the same time; without it three quarters"),
         ("--max-namespace-queued", positive, "of one namespace in the queue; others stay Pending until it has room"),
@@ -167,8 +170,7 @@ def _add_limits(group: Any) -> None:
         ("--max-namespace-bytes", _quantity, "of all artifacts of a namespace; without it its share of the volume"),
         ("--max-namespace-bytes-in-flight", _size, "of a namespace, not saved yet, from which its questions wait; 0: no limit"),
         ("--max-bytes-in-flight", _size, "the same of all namespaces; 0: no limit"),
-    ):
-        _add_number(group, Limits, flag, kind, meaning)
+    )
     group.add_argument(
         "--namespace-weight",
         dest="namespace_weights",
@@ -180,13 +182,14 @@ def _add_limits(group: Any) -> None:
 
 
 def _add_rates(group: Any) -> None:
-    for flag, meaning in (
-        ("--namespace-api-requests", "per second that captures of one namespace send to the API server; 0: no limit"),
-        ("--api-requests", "the same of all namespaces"),
-        ("--namespace-source-requests", "per second that captures of one namespace send to a DataSource; 0: no limit"),
-        ("--source-requests", "the same of all namespaces"),
-    ):
-        _add_number(group, RequestRates, flag, count, meaning)
+    _add_numbers(
+        group,
+        RequestRates,
+        ("--namespace-api-requests", count, "per second that captures of one namespace send to the API server; 0: no limit"),
+        ("--api-requests", count, "the same of all namespaces"),
+        ("--namespace-source-requests", count, "per second that captures of one namespace send to a DataSource; 0: no limit"),
+        ("--source-requests", count, "the same of all namespaces"),
+    )
 
 
 def _add_runner(group: Any) -> None:
@@ -195,18 +198,21 @@ def _add_runner(group: Any) -> None:
     group.add_argument("--runner-mode", dest="mode", choices=modes, default=Runner.mode, help=place)
     template = "PodTemplate in the operator's namespace that Jobs are made from"
     group.add_argument("--job-template", metavar="NAME", help=template)
-    for flag, kind, meaning in (
+    _add_numbers(
+        group,
+        Runner,
         ("--max-jobs", positive, "at the same time"),
         ("--max-namespace-jobs", positive, "of one namespace at the same time; without it three quarters"),
         ("--auto-questions", positive, "above which auto lets a capture go on in a Job"),
         ("--auto-bytes", _quantity, "of logs that a capture may keep, above which auto lets it go on in a Job"),
         ("--auto-wait-seconds", duration, "in the queue after which auto starts a Job"),
-    ):
-        _add_number(group, Runner, flag, kind, meaning)
+    )
 
 
 def _add_retention(group: Any) -> None:
-    for flag, kind, meaning in (
+    _add_numbers(
+        group,
+        Retention,
         ("--retain-namespace-bytes", _quantity, "cap: the namespace's oldest data expires"),
         (
             "--retain-total-bytes",
@@ -217,8 +223,7 @@ def _add_retention(group: Any) -> None:
         ("--retain-grace-seconds", seconds, "after the end of a capture, during which caps and limit do not remove it"),
         ("--orphan-grace-seconds", seconds, "until an orphaned session is removed"),
         ("--sweep-seconds", duration, "between two passes over all sessions"),
-    ):
-        _add_number(group, Retention, flag, kind, meaning)
+    )
 
 
 def _add_volume(group: Any) -> None:
@@ -229,14 +234,19 @@ def _add_volume(group: Any) -> None:
         metavar="QUANTITY",
         help="size of the session volume, for example 10Gi; without it, or if that is less, the size of its file system",
     )
-    _add_number(group, VolumeShares, "--namespace-share", percent, "of the volume: quota of a namespace's artifacts; 0: none")
-    _add_number(group, VolumeShares, "--total-share", percent, "of the volume: cap from which evidence expires; 0: none")
+    _add_numbers(
+        group,
+        VolumeShares,
+        ("--namespace-share", percent, "of the volume: quota of a namespace's artifacts; 0: none"),
+        ("--total-share", percent, "of the volume: cap from which evidence expires; 0: none"),
+    )
 
 
-def _add_number(group: Any, settings: type[Any], flag: str, kind: Callable[[str], int], meaning: str) -> None:
-    """Add a flag for the field of `settings` with the flag's name, without `retain`."""
-    field = flag.removeprefix("--").removeprefix("retain-").replace("-", "_")
-    group.add_argument(flag, dest=field, type=kind, default=getattr(settings, field), help=meaning)
+def _add_numbers(group: Any, settings: type[Any], *flags: tuple[str, Callable[[str], int], str]) -> None:
+    """Add flags, each with its parser and its meaning, for the fields of `settings` with their names, without `retain`."""
+    for flag, parse, meaning in flags:
+        field = flag.removeprefix("--").removeprefix("retain-").replace("-", "_")
+        group.add_argument(flag, dest=field, type=parse, default=getattr(settings, field), help=meaning)
 
 
 def _add_node_logs(group: Any) -> None:
