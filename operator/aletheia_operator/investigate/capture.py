@@ -172,7 +172,7 @@ class _Capture:
             timeout=order.spec.timeout,
             cancelled=order.cancelled,
             now=tools.now,
-            interrupted=self._record_interruption,
+            record=self._record_interruption,
             interruption=interruption_of(session.progress.interruption),
         )
         max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,28 +12,18 @@ from aletheia_operator.fetchers.base import Missing
 INTERRUPTION_GRACE_SECONDS = 30  # to save work in progress when the time is up
 
 
+@dataclass
 class Deadline:
-    """Ends work at `end`, or when `cancelled` is set.
+    """Ends work at `end`, or when `cancelled` is set. `timeout`: as the spec has it, for messages."""
 
-    `interruption`: reason of the end, None before it; a resumed capture passes that of the earlier process. `interrupted` is
-    awaited with the reason before any work is stopped.
-    """
-
-    def __init__(
-        self,
-        end: datetime,
-        timeout: str,
-        cancelled: asyncio.Event,
-        now: Callable[[], datetime],
-        interrupted: Callable[[GapReason], Awaitable[None]],
-        interruption: GapReason | None = None,
-    ) -> None:
-        self.interruption = interruption
-        self._end = end
-        self._timeout = timeout
-        self._cancelled = cancelled
-        self._now = now
-        self._interrupted = interrupted
+    end: datetime
+    timeout: str
+    cancelled: asyncio.Event
+    now: Callable[[], datetime]
+    record: Callable[[GapReason], Awaitable[None]]
+    """Records the reason of an early end. Awaited before any work is stopped."""
+    interruption: GapReason | None = None
+    """Reason of the early end; None before it. A resumed capture passes that of the earlier process."""
 
     async def run(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Run all work concurrently. When the time is up, or the order is cancelled, cancel what still runs, and await it.
@@ -56,10 +47,10 @@ class Deadline:
 
     async def _watch(self, tasks: Sequence["asyncio.Task[None]"]) -> None:
         if self.interruption is None:
-            left = (self._end - self._now()).total_seconds()
+            left = (self.end - self.now()).total_seconds()
             try:
                 async with asyncio.timeout(max(0.0, left)):
-                    await self._cancelled.wait()
+                    await self.cancelled.wait()
                 reason = GapReason.CANCELLED
             except TimeoutError:
                 reason = GapReason.TIMED_OUT
@@ -73,18 +64,18 @@ class Deadline:
     async def _end_if_over(self) -> None:
         if self.interruption is not None:
             return
-        if self._cancelled.is_set():
+        if self.cancelled.is_set():
             await self._interrupt(GapReason.CANCELLED)
-        elif self._now() >= self._end:
+        elif self.now() >= self.end:
             await self._interrupt(GapReason.TIMED_OUT)
 
     async def _interrupt(self, reason: GapReason) -> None:
-        await self._interrupted(reason)
+        await self.record(reason)
         self.interruption = reason
 
     def missing(self, target: str) -> Missing:
         """Return the gap for a target that was not captured before the end."""
         if self.interruption is GapReason.CANCELLED:
             return Missing(target, GapReason.CANCELLED, "the Investigation was cancelled before this was captured")
-        message = f"the Investigation's timeout of {self._timeout} ran out before this was captured"
+        message = f"the Investigation's timeout of {self.timeout} ran out before this was captured"
         return Missing(target, GapReason.TIMED_OUT, message)
