@@ -14,7 +14,7 @@ from aletheia_operator.clients.lease import Lease, LeaseTimes
 from aletheia_operator.handlers.capture_process import CaptureProcess
 from aletheia_operator.handlers.fence import fence_name
 from aletheia_operator.handlers.jobs import Jobs
-from aletheia_operator.handlers.placing import JobRunner
+from aletheia_operator.handlers.placement import JobRunner
 from aletheia_operator.session import InvestigationReference
 from aletheia_operator.settings import Runner, Scope, Settings
 from tests.unit.fakes import LONGEST_TEST_SECONDS, Clock, FakeFetcher, FakeInvestigations, make_tools

@@ -16,7 +16,7 @@ from aletheia_operator.handlers import progress
 from aletheia_operator.handlers import run as module
 from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.identity import OperatorIdentity
-from aletheia_operator.handlers.placing import JobRunner
+from aletheia_operator.handlers.placement import JobRunner
 from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust

@@ -29,7 +29,7 @@ from aletheia_operator.handlers.jobs import Jobs
 from aletheia_operator.handlers.kopf_settings import NoMemories, configure
 from aletheia_operator.handlers.leadership import Leadership
 from aletheia_operator.handlers.metrics import MetricsServer, State, serve
-from aletheia_operator.handlers.placing import JobRunner
+from aletheia_operator.handlers.placement import JobRunner
 from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.setup import Setup, WrongSetting, read_flag, use_threads
 from aletheia_operator.handlers.supervisor import Supervisor

@@ -15,13 +15,13 @@ LOOK_AFTER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Queue:
-    """The way of one Investigation to its slot.
+class SlotRequest:
+    """The wait of one Investigation for its slot.
 
     `interrupted`: set if it is cancelled or suspended; `cancelled`: if it is cancelled. `arrived`: called when it has its place
-    in the queue, or needs none. `why_urgent`: returns why it should not wait, or None. `check`: of its creator; if it is
-    passed, the status says so, so that it is captured after an upgrade. `leave`: returns when it should wait here no longer;
-    None: it waits until it has a slot.
+    in the queue, or needs none. `why_urgent`: returns why it should not wait, or None. `creator_check`: if it is passed,
+    the status says so, so that it is captured after an upgrade. `leave`: returns when it should wait here no longer; None: it
+    waits until it has a slot.
     """
 
     slots: FairSlots
@@ -31,7 +31,7 @@ class Queue:
     interrupted: asyncio.Event
     arrived: Callable[[], None]
     why_urgent: Callable[[], Coroutine[Any, Any, str | None]]
-    check: CreatorCheck
+    creator_check: CreatorCheck
     leave: Callable[[], Coroutine[Any, Any, object]] | None
 
     async def wait(self) -> Release | None:
@@ -85,7 +85,7 @@ class Queue:
             await _end([looking])
 
     async def _say(self, message: str) -> None:
-        await self.writer.phase("Queued", ConditionReason.QUEUED, message, PROGRESS_SECONDS, await self.check.note())
+        await self.writer.phase("Queued", ConditionReason.QUEUED, message, PROGRESS_SECONDS, await self.creator_check.note())
 
 
 def why_queued(slots: FairSlots, namespace: str) -> str:

@@ -17,7 +17,7 @@ from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.handlers.fence import FenceLost, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.marks import Mark
-from aletheia_operator.handlers.placing import GoesOnInJob, JobRunner, Placing
+from aletheia_operator.handlers.placement import GoesOnInJob, JobRunner, Placement
 from aletheia_operator.handlers.progress import announcing, following
 from aletheia_operator.handlers.status import describe, without_words
 from aletheia_operator.handlers.status_writer import CONTESTED, Claim, StatusWriter, WriteResult
@@ -89,10 +89,10 @@ class Run:
             created=datetime.fromisoformat(metadata["creationTimestamp"]),
             spec=limited(InvestigationSpec.from_json(body["spec"]), shared.max_timeout_seconds),
         )
-        self.check = CreatorCheck(shared.trust, body, self.order.seen_at)
+        check = self.creator_check = CreatorCheck(shared.trust, body, self.order.seen_at)
         self._suspended, self._interrupted = asyncio.Event(), asyncio.Event()
         events = self._suspended, self._interrupted
-        self._placing = Placing(self.order, *events, shared.slots, shared.runner, queued, self._why_urgent, self.check)
+        self._placement = Placement(self.order, *events, shared.slots, shared.runner, queued, self._why_urgent, check)
         self._is_announced = self._has_begun = (body.get("status") or {}).get("phase") == "Running"
         self.is_gone = False
         """Whether the resource is deleted. Set it before the run is cancelled: its Job is deleted then, too."""
@@ -118,10 +118,10 @@ class Run:
         """
         retry_seconds = RETRY_SECONDS
         if self._has_begun:
-            await self._placing.find_job()
+            await self._placement.find_job()
         while True:
             with metrics.QUEUE_SECONDS.time():
-                release = await self._placing.wait(self.writer)
+                release = await self._placement.wait(self.writer)
             if release is None:
                 await suspend(self.writer, self._shared.trust)
                 return None
@@ -159,14 +159,14 @@ class Run:
     async def _why_urgent(self) -> str | None:
         """Return why the Investigation should go before others of its namespace; None if it should not, or may not read."""
         try:
-            if await self.check.refusal() is not None:
+            if await self.creator_check.refusal() is not None:
                 return None
             return await why_urgent(self.order, self._shared.tools)
         except SourceError:
             return None
 
     async def _capture(self, release: Release) -> "Snapshot | Ending | Claim | WriteResult | None":
-        """Claim and capture. Retries until the session volume can be used or the timeout is over. None: it moves (Placing)."""
+        """Claim and capture. Retries until the session volume can be used or the timeout is over. None: its place changes."""
         order, now = self.order, self._shared.tools.now
         deadline = now() + timedelta(seconds=parse_duration(order.spec.timeout))
         claimed = False
@@ -179,7 +179,7 @@ class Run:
                     claimed = True
                 return await self._follow(release)
             except GoesOnInJob:
-                self._placing.move_to_job()
+                self._placement.move_to_job()
                 return None
             except (SessionBusy, FenceLost) as e:
                 message = f"another process works on session {e}"
@@ -205,7 +205,7 @@ class Run:
         """Mark the Investigation as this operator's. Returns why it may not be captured; None if it may. Raises OSError."""
         identity = await self._shared.identity.get()
         try:
-            refusal = await self.check.refusal()
+            refusal = await self.creator_check.refusal()
         except SourceError as e:
             message = "%s: the admission policy cannot be looked up: %s"
             log.warning(message, self._title, e.message, extra=fields(reason=e.reason.value))
@@ -226,9 +226,9 @@ class Run:
                 self._warn_of_limited_timeout()
             if runner is None:
                 return await self._investigate(release)
-            if self._placing.in_job:
+            if self._placement.in_job:
                 written = await runner.jobs.capture(self.order, lambda: self.is_gone)
-                self._placing.in_job = written is not None
+                self._placement.in_job = written is not None
                 return written
             return await fenced(runner.lease(self.order.owner.uid), partial(self._investigate, release), runner.end)
 
@@ -244,7 +244,7 @@ class Run:
             def report(snapshot: Snapshot) -> None:
                 if snapshot.uploaded is not None:
                     release()
-                self._placing.check(snapshot)
+                self._placement.require_small_plan(snapshot)
                 follow(self._shared.shown(snapshot))
 
             return await investigate(self.order, self._shared.tools, report)
@@ -306,7 +306,7 @@ async def suspend(writer: StatusWriter, trust: Trust) -> WriteResult:
 
 async def postpone(run: Run) -> WriteResult:
     """Write that the queue of the Investigation's namespace is full."""
-    return await run.writer.phase("Pending", ConditionReason.QUEUE_FULL, fields=await run.check.note())
+    return await run.writer.phase("Pending", ConditionReason.QUEUE_FULL, fields=await run.creator_check.note())
 
 
 def count(snapshot: Snapshot) -> None:

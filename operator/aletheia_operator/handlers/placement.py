@@ -13,7 +13,7 @@ from aletheia_operator.clients.lease import Lease
 from aletheia_operator.handlers.job_objects import is_large
 from aletheia_operator.handlers.jobs import Jobs
 from aletheia_operator.handlers.leadership import exit_at_once
-from aletheia_operator.handlers.queueing import Queue
+from aletheia_operator.handlers.queueing import SlotRequest
 from aletheia_operator.handlers.status_writer import StatusWriter
 from aletheia_operator.handlers.trust import CreatorCheck
 from aletheia_operator.investigate import Order, Snapshot
@@ -38,7 +38,7 @@ class JobRunner:
     job_slots: FairSlots
     inline_slots: FairSlots
     lease: Callable[[str], Lease]
-    """Makes this process' part in the Lease of an Investigation, by its uid. Who works on a session holds it."""
+    """Makes this process' side of the Lease of an Investigation, by its uid. The process that works on a session holds it."""
     end: Callable[[], NoReturn] = exit_at_once
     """Ends the process, if a capture does not stop in time after it has lost its Lease."""
     reserved: dict[str, Release] = field(init=False, default_factory=dict)
@@ -66,53 +66,46 @@ class JobRunner:
             release()
 
 
-class Placing:
-    """The place of one capture. `slots`: those of this process if there is no `runner`.
+@dataclass
+class Placement:
+    """The place of one capture: this process, or a Job.
 
-    `suspended`: whether it may not begin yet. `interrupted`, `arrived`, `why_urgent` and `check`: see `Queue`.
+    `suspended`: whether it may not begin yet. `interrupted`, `arrived`, `why_urgent` and `creator_check`: see `SlotRequest`.
     """
 
-    def __init__(
-        self,
-        order: Order,
-        suspended: asyncio.Event,
-        interrupted: asyncio.Event,
-        slots: FairSlots,
-        runner: JobRunner | None,
-        arrived: Callable[[], None],
-        why_urgent: Callable[[], Coroutine[Any, Any, str | None]],
-        check: CreatorCheck,
-    ) -> None:
-        self._order = order
-        self._suspended = suspended
-        self._interrupted = interrupted
-        self._inline_slots = slots
-        self._runner = runner
-        self._arrived = arrived
-        self._why_urgent = why_urgent
-        self._check = check
-        self.in_job = runner is not None and runner.settings.mode == "job"
+    order: Order
+    suspended: asyncio.Event
+    interrupted: asyncio.Event
+    slots: FairSlots
+    """Slots of this process, if there is no `runner`."""
+    runner: JobRunner | None
+    arrived: Callable[[], None]
+    why_urgent: Callable[[], Coroutine[Any, Any, str | None]]
+    creator_check: CreatorCheck
+
+    def __post_init__(self) -> None:
+        self.in_job = self.runner is not None and self.runner.settings.mode == "job"
         """Whether it runs in a Job. Set it to False if the Job did not finish it."""
-        self._may_move = runner is not None and runner.settings.mode == "auto"
+        self._may_move = self.runner is not None and self.runner.settings.mode == "auto"
 
     def move_to_job(self) -> None:
         """Let it run in a Job from now on. That happens once: what a Job did not finish goes on in this process."""
         self.in_job, self._may_move = True, False
 
-    def check(self, snapshot: Snapshot) -> None:
+    def require_small_plan(self, snapshot: Snapshot) -> None:
         """Raise GoesOnInJob if the plan of a capture in this process is large, and it may go on in a Job."""
-        if self._runner is None or not self._may_move:
+        if self.runner is None or not self._may_move:
             return
-        settings = self._runner.settings
-        if is_large(self._order.spec, snapshot.total, settings.auto_questions, settings.auto_bytes):
+        settings = self.runner.settings
+        if is_large(self.order.spec, snapshot.total, settings.auto_questions, settings.auto_bytes):
             raise GoesOnInJob
 
     async def find_job(self) -> None:
         """Look for the Job of a capture that an earlier process has begun."""
-        if self._runner is None or not self._may_move:
+        if self.runner is None or not self._may_move:
             return
-        uid = self._order.owner.uid
-        if uid in self._runner.reserved or await self._runner.jobs.exists(uid):
+        uid = self.order.owner.uid
+        if uid in self.runner.reserved or await self.runner.jobs.exists(uid):
             self.move_to_job()
 
     async def wait(self, writer: StatusWriter) -> Release | None:
@@ -120,29 +113,37 @@ class Placing:
 
         The capture of a Job that runs already has its slot.
         """
-        if self._runner is not None and self.in_job:
-            reserved = self._runner.reserved.pop(self._order.owner.uid, None)
+        if self.runner is not None and self.in_job:
+            reserved = self.runner.reserved.pop(self.order.owner.uid, None)
             if reserved is not None:
-                self._arrived()
+                self.arrived()
                 return reserved
         while True:
-            namespace, events = self._order.owner.namespace, (self._order.cancelled, self._interrupted)
-            leave = partial(self._leave, self._runner) if self._runner is not None and self._may_move else None
-            queue = Queue(self._slots, namespace, writer, *events, self._arrived, self._why_urgent, self._check, leave)
-            release = await queue.wait()
-            if release is not None or self._suspended.is_set() or not self._may_move:
+            request = SlotRequest(
+                slots=self._current_slots,
+                namespace=self.order.owner.namespace,
+                writer=writer,
+                cancelled=self.order.cancelled,
+                interrupted=self.interrupted,
+                arrived=self.arrived,
+                why_urgent=self.why_urgent,
+                creator_check=self.creator_check,
+                leave=partial(self._leave, self.runner) if self.runner is not None and self._may_move else None,
+            )
+            release = await request.wait()
+            if release is not None or self.suspended.is_set() or not self._may_move:
                 return release
             self.move_to_job()
 
     @property
-    def _slots(self) -> FairSlots:
-        if self._runner is None:
-            return self._inline_slots
-        return self._runner.job_slots if self.in_job else self._runner.inline_slots
+    def _current_slots(self) -> FairSlots:
+        if self.runner is None:
+            return self.slots
+        return self.runner.job_slots if self.in_job else self.runner.inline_slots
 
     async def _leave(self, runner: JobRunner) -> None:
         """Wait until a Job may start after a long wait in the queue."""
         while True:
             await asyncio.sleep(runner.settings.auto_wait_seconds)
-            if not runner.job_slots.full(self._order.owner.namespace):
+            if not runner.job_slots.full(self.order.owner.namespace):
                 return
