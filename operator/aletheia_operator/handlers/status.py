@@ -8,6 +8,7 @@ from typing import Any
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
+from aletheia_operator.session.manifest import wordless_headline
 from aletheia_operator.text.display import for_status
 from aletheia_operator.text.sizes import counted, readable_size
 from aletheia_operator.text.timestamps import format_time
@@ -81,9 +82,7 @@ def without_words(snapshot: Snapshot) -> Snapshot:
     findings = [finding.model_copy(update={"message": WORDLESS}) for finding in manifest.findings]
     changes: dict[str, Any] = {"artifacts": artifacts, "gaps": gaps, "findings": findings}
     if manifest.headline is not None:
-        first = next((finding for finding in findings if finding.severity != "info"), None)
-        text = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
-        changes["headline"] = f"{text[:MAX_SUMMARY]}; {WORDLESS}"
+        changes["headline"] = wordless_headline(findings, WORDLESS)
     return replace(snapshot, manifest=manifest.model_copy(update=changes))
 
 

@@ -16,6 +16,7 @@ from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import LoadedDocument
 from aletheia_operator.session import VerdictSummary
+from aletheia_operator.session.manifest import wordless_headline
 from aletheia_operator.text.sizes import counted
 
 FINDINGS_KEY = "findings"
@@ -64,9 +65,7 @@ class FindingsStep(DerivedStep):
         if self.session.seal is None:
             return VerdictSummary(headline=verdict.headline, findings=shown)
         quiet = [_without_content(finding) for finding in shown]
-        first = quiet[0] if shown and shown[0].severity != "info" else None
-        cause = f"{first.rule} of {first.object.kind.lower()}/{first.object.name}" if first else "no cause found"
-        return VerdictSummary(headline=f"{cause[:120]}; {SEALED}", findings=quiet)
+        return VerdictSummary(headline=wordless_headline(quiet, SEALED), findings=quiet)
 
     def _document(self, verdict: Verdict, unread: list[str]) -> Document:
         outcome = Outcome(summary=verdict.headline, counts=counted(len(verdict.findings), "finding"))

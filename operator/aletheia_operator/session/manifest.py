@@ -1,5 +1,6 @@
 """manifest.json, the record of a session: every artifact with its digest, and every gap. Status is made from it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,11 +16,21 @@ Gap = GapStatus
 Upload = UploadStatus
 
 
+MAX_WORDLESS_CAUSE = 120
+
+
 class VerdictSummary(Model):
     """The part of the findings that the manifest has."""
 
     headline: str
     findings: list[FindingStatus] = Field(default_factory=list)
+
+
+def wordless_headline(findings: Sequence[FindingStatus], notice: str) -> str:
+    """Return a headline without text of the evidence: rule and object of the first finding of trouble, then `notice`."""
+    first = next((finding for finding in findings if finding.severity != "info"), None)
+    cause = "no cause found" if first is None else f"{first.rule} of {first.object.kind.lower()}/{first.object.name}"
+    return f"{cause[:MAX_WORDLESS_CAUSE]}; {notice}"
 
 
 class Artifact(ArtifactStatus):
