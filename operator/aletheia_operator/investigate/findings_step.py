@@ -12,7 +12,7 @@ from aletheia_operator.findings.verdict import SHOWN
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
 from aletheia_operator.investigate.gaps import internal_error
-from aletheia_operator.investigate.saving import Answer
+from aletheia_operator.investigate.saving import OWN_SOURCE, Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import LoadedDocument
 from aletheia_operator.session import VerdictSummary
@@ -94,7 +94,7 @@ class FindingsStep(DerivedStep):
         }
         entries = [finding.to_json(owner.namespace) for finding in verdict.findings]
         self.readers.in_memory["findings"] = LoadedDocument(metadata, entries)
-        return Document("findings", "aletheia", ("findings",), metadata, one_batch(entries), outcome)
+        return Document("findings", OWN_SOURCE, ("findings",), metadata, one_batch(entries), outcome)
 
 
 def _status(finding: dict[str, Any]) -> FindingStatus:

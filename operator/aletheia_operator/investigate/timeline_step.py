@@ -7,7 +7,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
-from aletheia_operator.investigate.saving import Answer
+from aletheia_operator.investigate.saving import OWN_SOURCE, Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import LoadedDocument
 
@@ -48,7 +48,7 @@ class TimelineStep(DerivedStep):
         self.readers.in_memory["timeline"] = LoadedDocument(timeline.metadata(), entries)
         return Document(
             category="timeline",
-            source="aletheia",
+            source=OWN_SOURCE,
             name=("timeline",),
             metadata={"investigation": owner.name, "namespace": owner.namespace, **timeline.metadata()},
             batches=one_batch(entries),
