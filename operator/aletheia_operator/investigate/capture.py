@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from aletheia_operator.api import parse_duration
 from aletheia_operator.api.reasons import GapReason
@@ -34,6 +35,7 @@ from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS, Answer
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.decisions import conclude, fix_window, interruption_of
+from aletheia_operator.investigate.derived_step import DerivedStep
 from aletheia_operator.investigate.entry_readers import EntryReaders
 from aletheia_operator.investigate.findings_step import FINDINGS_KEY, FindingsStep
 from aletheia_operator.investigate.gaps import OWN, gap_of
@@ -53,6 +55,8 @@ from aletheia_operator.session.manifest_file import manifest_sha256
 from aletheia_operator.text.log_records import about
 from aletheia_operator.timeline import Timeline
 from aletheia_operator.version import __version__
+
+Step = TypeVar("Step", bound=DerivedStep)
 
 PLAN_KEY = "plan"
 MAX_WAIT_SECONDS = 1.5
@@ -83,9 +87,9 @@ async def _investigate(order: Order, tools: Tools, report: Report, session: Sess
             for step in () if refused else (capture.seal, capture.plan, capture.ask):
                 if not await step():
                     break
-            await capture.make_timeline()
-            await capture.make_findings()
-            await capture.make_report()
+            await capture.derived(TimelineStep).make()
+            await capture.derived(FindingsStep).make()
+            await capture.derived(ReportStep).make(capture.concluded())
             return await capture.finish(await capture.upload(capture.concluded()))
 
 
@@ -271,18 +275,9 @@ class _Capture:
             report=self._report,
         )
 
-    async def make_timeline(self) -> None:
-        """Save the timeline."""
-        await TimelineStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal).make()
-
-    async def make_findings(self) -> None:
-        """Save the findings."""
-        await FindingsStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal).make()
-
-    async def make_report(self) -> None:
-        """Save the report."""
-        step = ReportStep(self._order, self._session, self._tools, self._readers, self._saver, self.journal)
-        await step.make(self.concluded())
+    def derived(self, step: type[Step]) -> Step:
+        """Return a step that derives a document from what is captured."""
+        return step(self._order, self._session, self._tools, self._readers, self._saver, self.journal)
 
     async def upload(self, manifest: Manifest) -> Manifest:
         """Copy the session to object storage if requested. Returns the manifest with the URL of the copy, or with a gap."""
