@@ -21,7 +21,7 @@ from aletheia_operator.cli.__main__ import main
 from aletheia_operator.fetchers import FETCHERS
 from aletheia_operator.handlers import status
 from aletheia_operator.handlers.events import event_of
-from aletheia_operator.handlers.run import announce
+from aletheia_operator.handlers.run import post_end
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.report import PlainFiles, Source, markdown_report
 from aletheia_operator.serve import resource
@@ -161,7 +161,7 @@ def left_behind(snapshot: Snapshot, s3: S3, written: list[bytes], logged: str) -
     left["the command line"] = page.getvalue().encode()
     left["status"] = orjson.dumps(status.of_snapshot(snapshot, 1, {}, NOW))
     posted: list[tuple[str, str, str]] = []
-    announce(snapshot, lambda *event: posted.append(event))
+    post_end(snapshot, lambda *event: posted.append(event))
     body = {"metadata": {"name": "incident", "namespace": "shop", "uid": "u"}}
     left["Events"] = orjson.dumps([event_of(body, *event, NOW, 1, "one") for event in posted])
     left["the operator's log"] = logged.encode()

@@ -269,8 +269,8 @@ class Run:
 def report_end(title: str, snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:
     """Log the end of a capture, post its Events, and count it."""
     log_end(title, snapshot)
-    announce(snapshot, emit)
-    count(snapshot)
+    post_end(snapshot, emit)
+    count_end(snapshot)
 
 
 def log_end(title: str, snapshot: Snapshot) -> None:
@@ -282,8 +282,8 @@ def log_end(title: str, snapshot: Snapshot) -> None:
     log.log(level, "%s: %s, %s", title, manifest.phase, describe(snapshot), extra=extra)
 
 
-def announce(snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:
-    """Post one Event for each kind of gap, then one for the end."""
+def post_end(snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:
+    """Post an Event for each reason of a gap, then one for the end of the capture."""
     gaps = [gap for gap in snapshot.manifest.gaps if gap.severity == "gap"]
     for reason in sorted({gap.reason for gap in gaps}):
         kind = [gap for gap in gaps if gap.reason == reason]
@@ -309,7 +309,7 @@ async def postpone(run: Run) -> WriteResult:
     return await run.writer.phase("Pending", ConditionReason.QUEUE_FULL, fields=await run.creator_check.note())
 
 
-def count(snapshot: Snapshot) -> None:
+def count_end(snapshot: Snapshot) -> None:
     """Count the end of a capture, and its gaps."""
     metrics.CAPTURES.labels(snapshot.manifest.phase).inc()
     for gap in snapshot.manifest.gaps:
