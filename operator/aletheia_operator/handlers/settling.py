@@ -91,7 +91,7 @@ class Settler:
 
     async def _write_digest(self, manifest: Manifest) -> None:
         """Write the manifest's current digest to the status."""
-        body = await self._now(manifest)
+        body = await self._current(manifest)
         if body is None:
             return
         _, content = await asyncio.to_thread(read_session, self.layout.session(manifest.session_id))
@@ -139,18 +139,18 @@ class Settler:
 
     async def _is_back(self, session: SessionState) -> bool:
         """Return whether the session has an Investigation now: its own, or one with its name and a status that names it."""
-        body, manifest = await self._of_that_name(session.manifest), session.manifest
+        body, manifest = await self._with_name_in(session.manifest), session.manifest
         if body is None:
             return False
         resource = Resource.of(body)
         return owns(resource.uid, manifest, session.record) or resource.session_id == manifest.session_id
 
-    async def _now(self, manifest: Manifest) -> Body | None:
+    async def _current(self, manifest: Manifest) -> Body | None:
         """Return the current resource; None if it is certainly gone. Raises SourceError if that cannot be known."""
-        found, record = await self._of_that_name(manifest), await self.record(manifest)
+        found, record = await self._with_name_in(manifest), await self.record(manifest)
         return found if found is not None and owns(found["metadata"]["uid"], manifest, record) else None
 
-    async def _of_that_name(self, manifest: Manifest) -> Body | None:
+    async def _with_name_in(self, manifest: Manifest) -> Body | None:
         """Return the Investigation that has the name in the manifest; None if there is none. Raises SourceError."""
         owner = manifest.investigation
         try:
@@ -166,7 +166,7 @@ class Settler:
 
         Reads the resource again first: a hold may have been set since it was listed.
         """
-        body = await self._now(manifest)
+        body = await self._current(manifest)
         resource = None if body is None else Resource.of(body)
         record = await (self.record(manifest) if resource is None else self.remember(manifest, resource))
         due = decision_for(SessionState(manifest, record, resource), self.now(), self.retention) is Decision.EXPIRE
