@@ -13,16 +13,16 @@ from aletheia_operator.handlers.policies import (
     Resource,
     SessionState,
     caps_of,
+    caps_stay_exceeded,
     decision_for,
-    exceeded_caps,
     has_outdated_digest,
     is_abandoned,
     is_mass_deletion,
     is_of_another,
     is_settled,
     is_to_be_deleted,
-    over_caps,
-    over_history,
+    to_delete_for_history,
+    to_expire_for_caps,
 )
 from aletheia_operator.session import Manifest
 from aletheia_operator.session.retention_record import RetentionRecord
@@ -309,7 +309,7 @@ HISTORY = [ended("B", 3), ended("A", 4), ended("C", 2), ended("bank", 9, namespa
 def test_which_finished_investigations_are_too_many(resources: list[Resource], limit: int | None, gone: str) -> None:
     """In each namespace the oldest above the limit, if nothing protects them."""
     retention = Retention(history_limit=limit, grace_seconds=3600)
-    assert "".join(found.name for found in over_history(resources, retention, NOW)) == gone
+    assert "".join(found.name for found in to_delete_for_history(resources, retention, NOW)) == gone
 
 
 def free(name: str, namespace: str, age_minutes: float, size: int = 40) -> SessionState:
@@ -381,7 +381,7 @@ LOUD = [free(f"L{n}", "loud", 100 - n) for n in range(9)]
 )
 def test_which_go_for_a_cap(sessions: list[SessionState], caps: Retention, gone: list[str]) -> None:
     """Sessions of the largest namespace go first, of these the oldest, until the cap holds."""
-    assert [session.session_id for session in over_caps(sessions, caps, NOW)] == gone
+    assert [session.session_id for session in to_expire_for_caps(sessions, caps, NOW)] == gone
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
     """For any sessions: none goes that must stay or is not needed, and a namespace within its equal share loses nothing."""
     sessions = [(kept if held else free)(str(n), namespace, age, size) for n, (namespace, size, age, held) in enumerate(rows)]
     caps = Retention(namespace_bytes=None, total_bytes=total, grace_seconds=3600)
-    gone = over_caps(sessions, caps, NOW)
+    gone = to_expire_for_caps(sessions, caps, NOW)
     by_id = {session.manifest.session_id: session for session in sessions}
     assert len({manifest.session_id for manifest in gone}) == len(gone)
     for lost in gone:
@@ -423,8 +423,8 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
         assert before[lost.investigation.namespace] > total / len(namespaces)
     if gone:
         assert sum(before.values()) - sum(lost.size_bytes for lost in gone[:-1]) > total
-    assert exceeded_caps(sessions, gone, caps) == (sum(before.values()) - sum(lost.size_bytes for lost in gone) > total)
-    alone = over_caps(sessions, Retention(namespace_bytes=namespace_cap, grace_seconds=3600), NOW)
+    assert caps_stay_exceeded(sessions, gone, caps) == (sum(before.values()) - sum(lost.size_bytes for lost in gone) > total)
+    alone = to_expire_for_caps(sessions, Retention(namespace_bytes=namespace_cap, grace_seconds=3600), NOW)
     for namespace in namespaces:
         left = before[namespace] - sum(lost.size_bytes for lost in alone if lost.investigation.namespace == namespace)
         may_go = [
@@ -457,7 +457,7 @@ def test_caps_hold_or_nothing_more_may_go(rows: list[tuple[str, int, int, bool]]
 def test_when_caps_are_exceeded(sessions: list[SessionState], gone: str, caps: Retention, exceeded: bool) -> None:
     """Everything that stays after the removal counts, also what is on hold."""
     leaving = [session.manifest for session in sessions if session.manifest.session_id in gone.split()]
-    assert exceeded_caps(sessions, leaving, caps) is exceeded
+    assert caps_stay_exceeded(sessions, leaving, caps) is exceeded
 
 
 ENDLESS = manifest(completionTime=None, phase="Running")

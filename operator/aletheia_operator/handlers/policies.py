@@ -214,7 +214,7 @@ def _has_ended_for(resource: Resource, seconds: int, now: datetime) -> bool:
     return datetime.fromisoformat(resource.completion_time) + timedelta(seconds=seconds) <= now
 
 
-def over_history(resources: Iterable[Resource], retention: Retention, now: datetime) -> list[Resource]:
+def to_delete_for_history(resources: Iterable[Resource], retention: Retention, now: datetime) -> list[Resource]:
     """Return the finished Investigations above the history limit of their namespace, the oldest first.
 
     Those on hold, that a tool would create again, or that ended within the grace count and stay.
@@ -247,7 +247,7 @@ def caps_of(retention: Retention, shares: VolumeShares, volume_bytes: int | None
     return replace(retention, total_bytes=volume_bytes * shares.total_share // 100)
 
 
-def over_caps(sessions: Iterable[SessionState], retention: Retention, now: datetime) -> list[Manifest]:
+def to_expire_for_caps(sessions: Iterable[SessionState], retention: Retention, now: datetime) -> list[Manifest]:
     """Return the sessions to expire so that the caps hold, if they can.
 
     All data counts, also of sessions that are kept, on hold, or still written. Only finished sessions without a hold expire,
@@ -285,17 +285,17 @@ def over_caps(sessions: Iterable[SessionState], retention: Retention, now: datet
     return gone
 
 
-def exceeded_caps(sessions: Collection[SessionState], gone: Collection[Manifest], retention: Retention) -> bool:
+def caps_stay_exceeded(sessions: Collection[SessionState], gone: Collection[Manifest], retention: Retention) -> bool:
     """Return whether a cap is exceeded by sessions that may not expire: they are kept, on hold, or within the grace."""
     ids = {session.session_id for session in gone}
     sizes = Counter[str]()
     for session in sessions:
         if session.manifest.expiration_time is None and session.manifest.session_id not in ids:
             sizes[_namespace(session)] += session.manifest.size_bytes
-    return exceed_caps(sizes, retention)
+    return are_caps_exceeded(sizes, retention)
 
 
-def exceed_caps(sizes: Counter[str], retention: Retention) -> bool:
+def are_caps_exceeded(sizes: Counter[str], retention: Retention) -> bool:
     """Return whether artifacts exceed a cap. `sizes`: bytes by namespace."""
     over_total = retention.total_bytes is not None and sizes.total() > retention.total_bytes
     over_one = retention.namespace_bytes is not None and any(size > retention.namespace_bytes for size in sizes.values())

@@ -19,14 +19,14 @@ from aletheia_operator.handlers.owners import Resources, owner_of, session_of
 from aletheia_operator.handlers.policies import (
     Resource,
     SessionState,
+    are_caps_exceeded,
     caps_of,
-    exceed_caps,
-    exceeded_caps,
+    caps_stay_exceeded,
     is_mass_deletion,
     is_settled,
     is_to_be_deleted,
-    over_caps,
-    over_history,
+    to_delete_for_history,
+    to_expire_for_caps,
 )
 from aletheia_operator.handlers.settling import Settler
 from aletheia_operator.session import Manifest, SessionBusy, SessionLayout
@@ -169,7 +169,7 @@ class Sweeper:
     async def exceeds_caps(self, *, fresh: bool = False) -> bool:
         """Return whether evidence exceeds a cap. Raises OSError. `fresh`: see `SessionIndex.sizes`."""
         sizes = await asyncio.to_thread(self._index.sizes, self.namespaces, fresh=fresh)
-        return bool(sizes) and exceed_caps(sizes, await self._caps())
+        return bool(sizes) and are_caps_exceeded(sizes, await self._caps())
 
     async def _caps(self) -> Retention:
         volume_bytes = await asyncio.to_thread(usable_bytes, self.layout, self.volume.volume_bytes)
@@ -183,10 +183,10 @@ class Sweeper:
         fresh = await asyncio.to_thread(
             lambda: [self._session(*found, resources) for found in self._index.manifests(self.namespaces)]
         )
-        gone = over_caps(fresh, caps, self.now())
+        gone = to_expire_for_caps(fresh, caps, self.now())
         for manifest in gone:
             await self._guarded(manifest, self._settler.expire(manifest, for_a_cap=True))
-        if exceeded_caps(fresh, gone, caps):
+        if caps_stay_exceeded(fresh, gone, caps):
             log.warning("a retention cap is exceeded by sessions that are kept, on hold or within graceSeconds")
 
     async def _delete_finished(self, resources: Sequence[Resource]) -> None:
@@ -195,9 +195,9 @@ class Sweeper:
             if is_to_be_deleted(resource, self.now()):
                 await self._delete(resource, "its time to live is over", lambda fresh: is_to_be_deleted(fresh, self.now()))
         alone = replace(self.retention, history_limit=0)
-        for resource in over_history(resources, self.retention, self.now())[:MAX_OF_HISTORY]:
+        for resource in to_delete_for_history(resources, self.retention, self.now())[:MAX_OF_HISTORY]:
             why = f"its namespace has more than {self.retention.history_limit} finished ones"
-            await self._delete(resource, why, lambda fresh: bool(over_history([fresh], alone, self.now())))
+            await self._delete(resource, why, lambda fresh: bool(to_delete_for_history([fresh], alone, self.now())))
 
     async def _delete(self, resource: Resource, why: str, may_go: Callable[[Resource], bool]) -> None:
         """Delete a finished Investigation, unless it changed meanwhile, for example was put on hold."""
