@@ -102,11 +102,11 @@ def registry(settings: Settings) -> kopf.OperatorRegistry:
 
 
 @contextmanager
-def _permanent(kind: type[Exception]) -> Iterator[None]:
-    """Raise exceptions of this kind as PermanentError: kopf retries others."""
+def _permanent() -> Iterator[None]:
+    """Raise WrongSetting as PermanentError: kopf retries other exceptions."""
     try:
         yield
-    except kind as e:
+    except WrongSetting as e:
         raise kopf.PermanentError(str(e)) from e
 
 
@@ -125,7 +125,7 @@ class _Handlers:
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
         self._loop_watch.start()
-        with _permanent(WrongSetting):
+        with _permanent():
             setup = Setup.of(self.settings)
         use_threads()
         self._kubernetes = await self._connect(setup.api_pace)
@@ -205,7 +205,7 @@ class _Handlers:
         slots, jobs = (shared.slots, None) if shared.runner is None else (shared.runner.inline_slots, shared.runner.job_slots)
         leads, unnoticed = (lambda: self._leadership.leads), (lambda: len(self.supervisor.unnoticed))
         state = State(slots, self._loop_watch, layout, volume_bytes, unnoticed, leads, jobs)
-        with _permanent(WrongSetting):
+        with _permanent():
             self._metrics = read_flag("--metrics-listen", partial(serve, state=state), self.settings.metrics)
 
     async def _keep_artifacts_api(self, tools: Tools) -> None:
