@@ -14,6 +14,8 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.clients.quoting import MIN_SECRET_CHARACTERS
 from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY
 
+USERNAME, PASSWORD = "username", "password"
+"""Keys of a Secret of type kubernetes.io/basic-auth."""
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
@@ -48,9 +50,9 @@ class Secrets:
             self.values.add(value)
         return value
 
-    async def user_name(self, name: str, key: str) -> str:
+    async def user_name(self, name: str) -> str:
         """Return a user name, as `value` does. A long name is kept out of messages; a short one (`admin`) is no secret."""
-        user = await self.value(name, key, public=True)
+        user = await self.value(name, USERNAME, public=True)
         if len(user) >= MIN_SECRET_CHARACTERS:
             self.values.add(user)
         return user
@@ -97,7 +99,7 @@ async def credentials_of(spec: DataSourceSpec, secrets: Secrets, namespace: str)
     proxy = None
     if spec.proxy is not None and spec.proxy.basic is not None:
         name = spec.proxy.basic.name
-        proxy = await secrets.user_name(name, "username"), await secrets.value(name, "password")
+        proxy = await secrets.user_name(name), await secrets.value(name, PASSWORD)
     return Credentials(tuple(headers), ca, client, proxy, access_key, tuple(sorted(unrepeatable | secrets.values)))
 
 
@@ -139,8 +141,8 @@ async def _access_key(name: str, secrets: Secrets) -> tuple[str, str, str | None
 
 async def _authorization(auth: Auth, secrets: Secrets) -> tuple[str, str]:
     if auth.basic is not None:
-        user = await secrets.user_name(auth.basic.name, "username")
-        password = await secrets.value(auth.basic.name, "password")
+        user = await secrets.user_name(auth.basic.name)
+        password = await secrets.value(auth.basic.name, PASSWORD)
         return "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     if auth.bearer is not None:
         return "Authorization", "Bearer " + await _header(secrets, auth.bearer.name, auth.bearer.key)
