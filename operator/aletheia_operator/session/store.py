@@ -177,10 +177,10 @@ class Session:
         replace(self.layout.manifest(manifest.session_id), manifest_bytes(manifest))
         self.manifest = manifest
 
-    def record(self, *done: Done, sync: bool = True) -> None:
-        """Record that questions are done. Call `publish` afterwards. `sync`: False if a crash of the machine may lose it."""
-        self.done.update((answer.key, answer) for answer in done)
-        self._append_to_journal(*(answer.to_line(sealed=self.seal is not None) for answer in done), sync=sync)
+    def record(self, done: Done, sync: bool = True) -> None:
+        """Record that a question is done. Call `publish` afterwards. `sync`: False if a crash of the machine may lose it."""
+        self.done[done.key] = done
+        self._append_to_journal(done.to_line(sealed=self.seal is not None), sync=sync)
 
     def publish(self, done: Done) -> dict[str, OSError]:
         """Give the artifacts of a recorded question their names. Returns the paths of lost artifacts, with the errors."""
