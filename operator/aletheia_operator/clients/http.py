@@ -138,10 +138,9 @@ def stream_json(
     query: Sequence[tuple[str, str]],
     read: Callable[[JsonStream], T],
     error_text: Callable[[Any], str],
-    call: Call | None = None,
+    call: Call,
 ) -> T:
     """Do what `Http.stream_json` does. Blocks; also raises Stopped."""
-    call = call or Call()
     for attempt in range(1, STREAM_ATTEMPTS + 1):
         with SafeSession(endpoint) as session, call.on_stop(session.abort):
             response = session.get(endpoint.base + path, params=list(query))
