@@ -138,7 +138,7 @@ async def test_nobody_listening_is_unavailable() -> None:
 
 async def test_a_gzip_bomb_is_not_unpacked_whole(loopback: Loopback) -> None:
     """64 MiB of blanks take little more memory than a cap of 1 MiB."""
-    loopback.answers = [gzip_bomb(2**26)]
+    loopback.answers = [await asyncio.to_thread(gzip_bomb, 2**26)]
     tracemalloc.start()
     try:
         with pytest.raises(Rejected):
