@@ -21,7 +21,7 @@ from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, encoded
 from aletheia_operator.session.files import open_new
-from aletheia_operator.session.second_pass import redact_session
+from aletheia_operator.session.redacted_copy import redact_session
 from aletheia_operator.session.store import Session, create_session
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture, unfinished

@@ -10,7 +10,7 @@ from aletheia_operator.cli.keys import session_key
 from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, session_argument
 from aletheia_operator.redact import InvalidRule, Level, Redactor, Rule
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.second_pass import redact_session
+from aletheia_operator.session.redacted_copy import redact_session
 from aletheia_operator.text.sizes import counted
 
 

@@ -14,7 +14,7 @@ from aletheia_operator.cli.__main__ import main
 from aletheia_operator.redact import Level, Redactor, Rule
 from aletheia_operator.session import Artifact, Gap, Manifest, SessionLayout, age
 from aletheia_operator.session.manifest_file import manifest_bytes, read_manifest
-from aletheia_operator.session.second_pass import redact_session
+from aletheia_operator.session.redacted_copy import redact_session
 from aletheia_operator.session.tar_stream import ArchiveError
 from aletheia_operator.session.verify import verify
 from aletheia_operator.settings import Redaction

@@ -1,4 +1,4 @@
-"""Redacts a finished session again: makes a second session with the same entries and fewer secrets.
+"""Makes a redacted copy of a finished session: a second session with the same entries and fewer secrets.
 
 The manifest of the new session has the digest of the old manifest. There is no report: `aletheia session report` makes one. A
 sealed session is sealed again with the same keys: files are decrypted in memory, and data that does not fit into memory is
