@@ -7,7 +7,7 @@ from aletheia_operator.cli.command import folder_command, manifest_of
 from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
 from aletheia_operator.cli.output import print_fields, print_json, print_message, print_paragraphs, print_table, readable_time
 from aletheia_operator.session import SessionLayout
-from aletheia_operator.session.catalog import Entry, sessions
+from aletheia_operator.session.catalog import ListedSession, sessions
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.retention_record import read_retention_record
 from aletheia_operator.text.sizes import counted, readable_size
@@ -17,15 +17,15 @@ MAX_RULES = 5
 
 def list_sessions(options: Options) -> int:
     layout = SessionLayout(options.root)
-    entries = sorted(sessions(layout), key=_age)
+    found = sorted(sessions(layout), key=_age)
     if options.output == "json":
-        print_json([_summary(layout, entry) for entry in entries])
+        print_json([_summary(layout, listed) for listed in found])
         return 0
-    if not entries:
+    if not found:
         print_message(f"there are no sessions in {layout.root}")
         return 0
     header = ("SESSION", "NAMESPACE", "INVESTIGATION", "PHASE", "STARTED", "ARTIFACTS", "GAPS", "SIZE", "NOTES")
-    print_table(header, [_row(layout, entry) for entry in entries])
+    print_table(header, [_row(layout, listed) for listed in found])
     return 0
 
 
@@ -79,9 +79,9 @@ def _redacted(manifest: Manifest) -> str:
     return f"level {record.level}: {counted(counts.total(), 'secret')}{f' ({rules})' if rules else ''}{copy}"
 
 
-def _age(entry: Entry) -> tuple[float, str]:
+def _age(listed: ListedSession) -> tuple[float, str]:
     """Return the sort key: by time; sessions without a readable time come first."""
-    return (entry.manifest.start_time.timestamp() if entry.manifest else 0.0, entry.session_id)
+    return (listed.manifest.start_time.timestamp() if listed.manifest else 0.0, listed.session_id)
 
 
 def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
@@ -96,29 +96,29 @@ def _notes(layout: SessionLayout, manifest: Manifest) -> list[str]:
     ]
 
 
-def _row(layout: SessionLayout, entry: Entry) -> list[object]:
-    if (manifest := entry.manifest) is None:
-        return [entry.session_id, "", "", "unreadable", "", "", "", "", entry.fault]
+def _row(layout: SessionLayout, listed: ListedSession) -> list[object]:
+    if (manifest := listed.manifest) is None:
+        return [listed.session_id, "", "", "unreadable", "", "", "", "", listed.fault]
     owner, notes = manifest.investigation, ", ".join(_notes(layout, manifest))
     counts = [len(manifest.artifacts), len(manifest.gaps), readable_size(manifest.size_bytes)]
     started = readable_time(manifest.start_time)
-    return [entry.session_id, owner.namespace, owner.name, manifest.phase, started, *counts, notes]
+    return [listed.session_id, owner.namespace, owner.name, manifest.phase, started, *counts, notes]
 
 
-def _summary(layout: SessionLayout, entry: Entry) -> dict[str, Any]:
-    if entry.manifest is None:
-        return {"session": entry.session_id, "path": str(entry.path), "fault": entry.fault}
-    manifest = entry.manifest.to_json()
+def _summary(layout: SessionLayout, listed: ListedSession) -> dict[str, Any]:
+    if listed.manifest is None:
+        return {"session": listed.session_id, "path": str(listed.path), "fault": listed.fault}
+    manifest = listed.manifest.to_json()
     return {
-        "session": entry.session_id,
-        "path": str(entry.path),
+        "session": listed.session_id,
+        "path": str(listed.path),
         **{name: manifest[name] for name in ("investigation", "phase", "window", "startTime")},
         **{name: manifest[name] for name in ("completionTime", "expirationTime") if name in manifest},
-        "artifactCount": len(entry.manifest.artifacts),
-        "gapCount": len(entry.manifest.gaps),
-        "sizeBytes": entry.manifest.size_bytes,
-        "sealedBy": entry.manifest.encryption.locked_by if entry.manifest.encryption else None,
-        "custody": read_retention_record(layout, entry.session_id).to_json(),
+        "artifactCount": len(listed.manifest.artifacts),
+        "gapCount": len(listed.manifest.gaps),
+        "sizeBytes": listed.manifest.size_bytes,
+        "sealedBy": listed.manifest.encryption.locked_by if listed.manifest.encryption else None,
+        "custody": read_retention_record(layout, listed.session_id).to_json(),
     }
 
 

@@ -11,7 +11,7 @@ from aletheia_operator.session.manifest_file import Unreadable, read_session
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedSession:
     """A session's directory and its manifest."""
 
     session_id: str
@@ -23,7 +23,7 @@ class Entry:
     """SHA-256 of the current manifest.json, in hex. Expiry and resealing change it. Empty without a manifest."""
 
 
-def sessions(layout: SessionLayout) -> Iterator[Entry]:
+def sessions(layout: SessionLayout) -> Iterator[ListedSession]:
     """Yield the sessions of a volume by id; none if there is no volume yet. Raises OSError."""
     if not layout.sessions.is_dir():
         return
@@ -32,7 +32,7 @@ def sessions(layout: SessionLayout) -> Iterator[Entry]:
             continue
         try:
             manifest, content = read_session(path)
-            yield Entry(path.name, path, manifest, manifest_sha256=hashlib.sha256(content).hexdigest())
+            yield ListedSession(path.name, path, manifest, manifest_sha256=hashlib.sha256(content).hexdigest())
         except Unreadable as e:
             if path.exists():  # removed meanwhile
-                yield Entry(path.name, path, None, str(e))
+                yield ListedSession(path.name, path, None, str(e))
