@@ -115,15 +115,15 @@ def compare(
     keys: Iterable[bytes],
     samples_of: Callable[[bytes], Samples],
     before_of: Callable[[bytes], Samples],
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    computing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Change]:
-    """Compare the first MAX_COMPARED_SERIES series that have samples in both, by METHOD. `turn` is entered for each."""
+    """Compare the first MAX_COMPARED_SERIES series that have samples in both, by METHOD. `computing` is entered for each."""
     changes: list[Change] = []
     samples_left = MAX_COMPARED_SAMPLES
     for key in keys:
         if len(changes) == MAX_COMPARED_SERIES or samples_left <= 0:
             break
-        with turn():
+        with computing():
             change, looked_at = _change(key, samples_of, before_of)
         samples_left -= looked_at
         if change is not None:
