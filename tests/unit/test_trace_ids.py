@@ -9,7 +9,7 @@ import pytest
 from aletheia_operator.logs.run_parser import RunParser
 from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.text.batches import SEPARATOR
-from aletheia_operator.text.trace_ids import TraceIds, first
+from aletheia_operator.text.trace_ids import TraceIds, merged
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 STAMP = "2026-11-22T12:00:00.000000005Z"
@@ -24,10 +24,10 @@ def parsed(*lines: str, container: str = "app", second: int = 0) -> bytes:
     return SEPARATOR.join(block for block in blocks if block)
 
 
-def ids_of(*lines: str, limit: int = 100) -> list[str]:
-    found = TraceIds(limit)
+def ids_of(*lines: str) -> list[str]:
+    found = TraceIds(100)
     found.search(parsed(*lines))
-    return first([found], limit)[0]
+    return merged([found])[0]
 
 
 @pytest.mark.parametrize(
@@ -95,13 +95,13 @@ def test_errors_come_first_then_the_order_of_the_lines() -> None:
 
 
 def test_several_logs_are_one_order() -> None:
-    """Lines of all logs are sorted by time, and the limit counts all ids."""
+    """Lines of all logs are sorted by time, and each id is there once."""
     parts = [TraceIds(3), TraceIds(3)]
     parts[0].search(parsed(line(1), line(2), line(3), line(4)))
     parts[1].search(parsed(line(5), line(2, "error"), second=1))
-    assert first(parts, 3) == ([numbered(n) for n in (2, 1, 5)], True)
-    assert first(parts[1:], 2) == ([numbered(2), numbered(5)], False)
-    assert first([], 3) == ([], False)
+    assert merged(parts) == ([numbered(n) for n in (2, 1, 5, 3)], True)
+    assert merged(parts[1:]) == ([numbered(2), numbered(5)], False)
+    assert merged([]) == ([], False)
 
 
 def test_lines_of_loki() -> None:
@@ -122,7 +122,7 @@ def test_memory_is_bounded() -> None:
     for start in range(1, 2_001, 50):
         found.search(parsed(*(line(number, "error" if number % 2 else "info") for number in range(start, start + 50))))
     assert len(found.error_ids) == len(found.ids) == 5
-    assert first([found], 5) == ([numbered(n) for n in (1, 3, 5, 7, 9)], True)
+    assert merged([found]) == ([numbered(n) for n in (1, 3, 5, 7, 9, 2, 4)], True)
 
 
 def test_it_is_kept_as_json() -> None:

@@ -21,7 +21,7 @@ from aletheia_operator.investigate.saving import Answer, Saver
 from aletheia_operator.investigate.slots import Slots
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.session import Session
-from aletheia_operator.text.trace_ids import first
+from aletheia_operator.text.trace_ids import merged
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Answering:
 
     async def _look_for_trace_ids(self) -> None:
         """Find the trace ids in all captured logs, for the questions that wait for them."""
-        self._trace_ids = await in_thread(self.tools.saving, first, list(self.readers.trace_ids.values()), None)
+        self._trace_ids = await in_thread(self.tools.saving, merged, list(self.readers.trace_ids.values()))
         self._logs_done.set()
 
     def _first_trace_ids(self, limit: int) -> tuple[list[str], bool]:

@@ -76,8 +76,8 @@ def normal(text: str) -> str | None:
     return digits.zfill(_SHORT if len(digits) <= _SHORT else 2 * _SHORT) if digits else None
 
 
-def first(parts: Sequence[TraceIds], limit: int | None) -> tuple[list[str], bool]:
-    """Return at most `limit` ids, and whether there are more. `limit` None: all ids.
+def merged(parts: Sequence[TraceIds]) -> tuple[list[str], bool]:
+    """Return the ids of all parts, and whether some were left out.
 
     Ids of error and fatal lines come first, by time; then the others, by time. Slow for thousands of `parts`.
     """
@@ -85,5 +85,4 @@ def first(parts: Sequence[TraceIds], limit: int | None) -> tuple[list[str], bool
     for found_in in ([part.error_ids for part in parts], [part.ids for part in parts]):
         found = sorted((time, trace_id) for found_ids in found_in for trace_id, time in found_ids.items())
         ids += [trace_id for _, trace_id in found]
-    ids = list(dict.fromkeys(ids))
-    return ids[:limit], (limit is not None and len(ids) > limit) or any(part.more for part in parts)
+    return list(dict.fromkeys(ids)), any(part.more for part in parts)
