@@ -15,13 +15,13 @@ from typing import Any
 from aletheia_operator.api import parse_duration
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.prometheus.grid import RANGE_SECONDS
+from aletheia_operator.text.go_strings import STRING
 
 _PLACES = frozenset({"http", "pods", "namespace", "range"})
 _MATCHERS = _PLACES - {"range"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
-_STRING = r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|`[^`]*+`"
-_PIECES = re.compile(rf"(?P<string>{_STRING})|(?P<comment>#[^\n]*+)|\$\$|\$(?P<bare>\{{\w+\}}|\w+)")
+_PIECES = re.compile(rf"(?P<string>{STRING})|(?P<comment>#[^\n]*+)|\$\$|\$(?P<bare>\{{\w+\}}|\w+)")
 
 
 @dataclass(frozen=True)
