@@ -21,10 +21,14 @@ from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.archive import export_session, import_session
 from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, encoded
 from aletheia_operator.session.files import open_new
+from aletheia_operator.session.journal import first_manifest
+from aletheia_operator.session.names import session_id
 from aletheia_operator.session.redacted_copy import redact_session
-from aletheia_operator.session.store import Session, create_session
+from aletheia_operator.session.retention_record import read_retention_record
+from aletheia_operator.session.store import Session, create_session, find_session
 from aletheia_operator.session.verify import verify
 from tests.support.captures import NOW, Memory, capture, unfinished
+from tests.unit.fakes import descriptors
 
 EVIDENCE = "the-evidence"
 ARTIFACT = "aletheia_operator.session.artifact"
@@ -33,6 +37,26 @@ NAMES = [
     "evil\n/../x", "%2e%2e%2fevil", "．．／evil", "‥/evil", "~/evil", "C:\\evil", "-rf", ".hidden",
     "con", "a" * 300, "🔥/../..",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda layout: read_retention_record(layout, "INC-7F3A"),
+        lambda layout: first_manifest(layout.journal("INC-7F3A")),
+        lambda layout: find_session(layout, "uid"),
+    ],
+    ids=["custody.json", "journal.ndjson", "manifest.json"],
+)
+def test_a_directory_in_place_of_a_file_takes_no_descriptor(read: Callable[[SessionLayout], object], tmp_path: Path) -> None:
+    """Passes over all sessions read these files again and again: the process would run out of descriptors."""
+    layout = SessionLayout(tmp_path)
+    for path in (layout.retention_record("INC-7F3A"), layout.journal("INC-7F3A"), layout.manifest(session_id("uid", 4))):
+        path.mkdir(parents=True)
+    before = descriptors()
+    for _ in range(3):
+        read(layout)
+    assert descriptors() == before
 
 
 @dataclass

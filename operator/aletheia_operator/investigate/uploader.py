@@ -7,7 +7,6 @@ manifest.json is incomplete. Every file is verified after it was sent: by the SH
 import asyncio
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, retry_delays
 from aletheia_operator.clients.s3 import PART_BYTES, Bucket, part_size
 from aletheia_operator.session import Manifest
+from aletheia_operator.session.files import open_file
 from aletheia_operator.session.manifest import Upload
 
 SOURCE_TYPE = "s3"
@@ -49,8 +49,7 @@ class Content:
         """Read at most `length` bytes. Raises OSError."""
         if self.path is None:
             return self.memory[offset : offset + length]
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with open_file(self.path, buffering=0) as file:
             file.seek(offset)
             return file.read(length) or b""
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
-from aletheia_operator.session.files import make_directory, open_new, replace
+from aletheia_operator.session.files import make_directory, open_file, open_new, replace
 from aletheia_operator.session.guarded_directory import GuardedDirectory
 from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -187,11 +187,10 @@ def _taken(session_id: str, holder: str) -> ArchiveError:
 
 def write_checked(path: Path, artifact: Artifact, write: Callable[[bytes | memoryview], object]) -> None:
     """Write a file of a session unchanged. Raises OSError, and ArchiveError if it differs from the manifest."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if os.fstat(descriptor).st_size != artifact.size_bytes:
+    with open_file(path, buffering=0) as file:
+        if os.fstat(file.fileno()).st_size != artifact.size_bytes:
             raise ArchiveError(f"{artifact.path} was altered: its size is not the manifest's")
-        copied, digest = copy_hashed(cast("BinaryIO", file), artifact.size_bytes, write)
+        copied, digest = copy_hashed(file, artifact.size_bytes, write)
     if copied < artifact.size_bytes or digest != artifact.sha256:
         raise ArchiveError(f"{artifact.path} was altered: its digest is not the manifest's")
 
@@ -227,12 +226,12 @@ def _restore(archive: BinaryIO, expected: str, artifact: Artifact, made: Guarded
 
 def _copy(path: Path, artifact: Artifact, made: GuardedDirectory | None) -> None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_file(path, buffering=0)
     except FileNotFoundError as e:
         raise ArchiveError(f"{artifact.path} is missing") from e
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        _require_file(descriptor, artifact)
-        _keep(cast("BinaryIO", file), artifact, made)
+    with file:
+        _require_file(file.fileno(), artifact)
+        _keep(file, artifact, made)
 
 
 def _require_file(descriptor: int, artifact: Artifact) -> None:
@@ -244,15 +243,12 @@ def _require_file(descriptor: int, artifact: Artifact) -> None:
 def _move(directory: Path, artifact: Artifact, made: GuardedDirectory) -> None:
     """Sync a listed file and move it below `made`. Raises ArchiveError if its size is not the manifest's."""
     target = made.path / artifact.path
-    descriptor = os.open(directory / artifact.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        _require_file(descriptor, artifact)
-        os.fsync(descriptor)
+    with open_file(directory / artifact.path) as file:
+        _require_file(file.fileno(), artifact)
+        os.fsync(file.fileno())
         made.make_folder(target.parent)
         os.rename(directory / artifact.path, target)
-        made.check(target)(descriptor)
-    finally:
-        os.close(descriptor)
+        made.check(target)(file.fileno())
 
 
 def _keep(source: BinaryIO, artifact: Artifact, made: GuardedDirectory | None) -> None:

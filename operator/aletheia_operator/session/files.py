@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from aletheia_operator.scratch import write_all
 
@@ -18,6 +19,19 @@ def temporary(path: Path) -> Path:
 
 def open_new(path: Path, mode: int = FILE_MODE) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
+def open_file(path: Path | str, buffering: int = -1) -> BinaryIO:
+    """Open a file for reading. Raises OSError, also for a link or a directory. A pipe in its place is not waited for.
+
+    `buffering`: as for `open`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.fdopen(descriptor, "rb", buffering)
+    except BaseException:  # a directory
+        os.close(descriptor)
+        raise
 
 
 def replace(path: Path, content: bytes, mode: int = FILE_MODE, *, sync: bool = True) -> None:

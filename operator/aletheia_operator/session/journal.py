@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from aletheia_operator.api.types import Model
 from aletheia_operator.scratch import write_all
+from aletheia_operator.session.files import open_file
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest, VerdictSummary
 from aletheia_operator.text.trace_ids import TraceIds
 
@@ -168,7 +169,7 @@ def first_line(manifest: Manifest) -> bytes:
 def first_manifest(path: Path) -> bytes | None:
     """Return the manifest in the journal's first line, as JSON; None if there is none. Raises OSError."""
     try:
-        with _opened(path) as file:
+        with open_file(path) as file:
             line = orjson.loads(file.readline(MAX_FIRST_LINE_BYTES))
         return orjson.dumps(line[_SESSION])
     except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError):
@@ -182,16 +183,11 @@ def first_manifest(path: Path) -> bytes | None:
 def is_new(path: Path) -> bool:
     """Return whether the journal is as `create_session` made it, with a name that a crash of the machine cannot lose."""
     try:
-        with _opened(path) as file:
+        with open_file(path) as file:
             line, more = file.readline(MAX_FIRST_LINE_BYTES), file.read(1)
     except FileNotFoundError:
         return False
     return line.endswith(b"\n") and not more and line.startswith(b'{"%s":' % _SESSION.encode())
-
-
-def _opened(path: Path) -> BinaryIO:
-    """Open a journal for reading. A link is not followed, and a pipe in its place is not waited for. Raises OSError."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:

@@ -7,8 +7,8 @@ Unreadable
 └── NewerManifest  a newer version wrote it
 """
 
+import errno
 import hashlib
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from aletheia_operator.session.files import open_file
 from aletheia_operator.session.layout import CATEGORIES, MANIFEST, REPORT, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Gap, Manifest
 from aletheia_operator.session.names import is_session_id
@@ -67,8 +68,7 @@ def read_session(directory: Path) -> tuple[Manifest, bytes]:
 def read_copy(directory: Path) -> tuple[Manifest, bytes]:
     """Read the manifest, and its bytes, in a directory of any name. Raises Unreadable."""
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        with os.fdopen(os.open(directory / MANIFEST, flags), "rb") as file:
+        with open_file(directory / MANIFEST) as file:
             content = file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as e:
         raise NoManifest(f"{directory}: manifest.json cannot be read: {e.strerror}") from e
@@ -108,7 +108,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     if len(content) > MAX_MANIFEST_BYTES:
         content = _encoded(_shortened(manifest))
     if len(content) > MAX_MANIFEST_BYTES:
-        raise OSError(27, f"the manifest is larger than {MAX_MANIFEST_BYTES} bytes: ask for less in one Investigation")
+        raise OSError(errno.EFBIG, f"the manifest is larger than {MAX_MANIFEST_BYTES} bytes: ask for less in one Investigation")
     return content
 
 

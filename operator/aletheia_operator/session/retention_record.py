@@ -17,7 +17,7 @@ import orjson
 from pydantic import ValidationError
 
 from aletheia_operator.api.types import GROUP, Model
-from aletheia_operator.session.files import replace
+from aletheia_operator.session.files import open_file, replace
 from aletheia_operator.session.layout import RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.lock import SessionBusy, unlock
 
@@ -81,8 +81,7 @@ def _read(layout: SessionLayout, session_id: str) -> RetentionRecord:
     """Read the record; as a hold if it is damaged, or no file. Raises OSError if the volume fails: a later try may succeed."""
     path = f"{layout.sessions}/{session_id}/{RETENTION_RECORD}"  # a Path of each of thousands would take longer than the rest
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        with os.fdopen(os.open(path, flags), "rb") as file:
+        with open_file(path) as file:
             return RetentionRecord.model_validate_json(file.read(MAX_RECORD_BYTES + 1))
     except FileNotFoundError:
         return _DEFAULT

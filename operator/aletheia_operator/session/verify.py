@@ -5,10 +5,9 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from aletheia_operator.session.copying import copy_hashed
-from aletheia_operator.session.files import temporary
+from aletheia_operator.session.files import open_file, temporary
 from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.manifest_file import read_session
@@ -53,12 +52,12 @@ def verify(directory: Path) -> Verification:
 
 def _as_listed(path: Path, artifact: Artifact) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_file(path, buffering=0)
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        status = os.fstat(descriptor)
+    with file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size != artifact.size_bytes:
             return False
-        _, digest = copy_hashed(cast("BinaryIO", file), artifact.size_bytes, lambda block: None)
+        _, digest = copy_hashed(file, artifact.size_bytes, lambda block: None)
     return digest == artifact.sha256
