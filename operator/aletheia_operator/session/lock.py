@@ -1,5 +1,6 @@
 """Lets one process at a time work on a session, by a lock (flock) on its directory. The kernel releases it at process exit."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ def lock_directory(directory: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(descriptor), os.stat(directory)):
-            raise FileNotFoundError(2, "another directory has this name now", str(directory))
+            raise FileNotFoundError(errno.ENOENT, "another directory has this name now", str(directory))
     except BlockingIOError as e:
         os.close(descriptor)
         raise SessionBusy(directory.name) from e
