@@ -1,6 +1,5 @@
 """aletheia session cat: writes one file of a session to standard output, unchanged. For `kubectl exec`."""
 
-import os
 import sys
 
 import click
@@ -9,6 +8,7 @@ from aletheia_operator.cli.command import folder_command, session_id
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.options import SESSION_HELP, Options, session_argument
 from aletheia_operator.session import SessionLayout
+from aletheia_operator.session.files import open_file
 from aletheia_operator.session.manifest_file import read_manifest
 
 BLOCK_BYTES = 1024 * 1024
@@ -20,8 +20,7 @@ def run(options: Options) -> int:
     id = session_id(layout, options.session)
     if options.path not in (artifact.path for artifact in read_manifest(layout, id).artifacts):
         raise Refused(f"{id} has no file {options.path[:200]}: its manifest lists them")
-    descriptor = os.open(layout.session(id) / options.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    with open_file(layout.session(id) / options.path) as file:
         file.seek(options.offset)
         while block := file.read(BLOCK_BYTES):
             sys.stdout.buffer.write(block)
