@@ -8,7 +8,6 @@ the two containers share, and updates `caBundle` of the APIService.
 import asyncio
 import base64
 import logging
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from aletheia_operator.api.paths import ARTIFACTS_API_SERVICE
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.serving_certificate import ServingCertificate, certificate_of, is_usable, new_certificate
+from aletheia_operator.session.files import replace
 from aletheia_operator.settings import FRONT_PROXY_FILE, TLS_CERTIFICATE, TLS_KEY, ArtifactsApi
 
 log = logging.getLogger(__name__)
@@ -117,11 +117,5 @@ def _write(directory: Path, files: dict[str, bytes]) -> None:
     """Write files that changed, each atomically and readable by this user alone."""
     for name, content in files.items():
         path = directory / name
-        if path.is_file() and path.read_bytes() == content:
-            continue
-        new = directory / f".{name}.new"
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        new.rename(path)
+        if not path.is_file() or path.read_bytes() != content:
+            replace(path, content, mode=0o600, sync=False)  # after a crash of the machine they are written again
