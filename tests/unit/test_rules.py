@@ -28,6 +28,7 @@ Object = dict[str, Any]
         ("ErrImagePull", "dial: i/o timeout", "", "the registry does not answer in time"),
         ("ErrImagePull", "x509: unknown authority", "", "the registry's certificate is not trusted"),
         ("ErrImagePull", "no match for platform in manifest", "", "the image is not made for the node's architecture"),
+        ("ErrImagePull", "no match for platform: not found", "", "the image is not made for the node's architecture"),
         ("ErrImagePull", "a new kind of fault", "", 'Failed to pull image "shop/app:2": a new kind of fault'),
         ("ErrImageNeverPull", "", "Container image is not present", "it is not on the node, and imagePullPolicy is Never"),
         ("InvalidImageName", "", "couldn't parse image reference", "its name is not valid"),

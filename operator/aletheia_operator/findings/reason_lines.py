@@ -311,6 +311,8 @@ def excerpt(text: str, most: int) -> str:
     if end <= most:
         return one_line(text, most)
     links = [at + 2 for at in range(start) if text.startswith(": ", at) and end - at - 2 < most]
+    if links and links[0] == start < len(text):  # the link before it is too long: its end says what the words are about
+        links = [(text.find(" ", max(0, end - most), start - 1) + 1) or start]
     if links:
         return one_line(f"…{text[links[0] :]}", most)
     head = most // 4

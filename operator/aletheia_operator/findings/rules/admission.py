@@ -16,8 +16,8 @@ _QUOTA = re.compile(
 _MUST = re.compile(r"failed quota: ([^:\s]{1,253}): must specify (.{1,100})")
 _SECURITY = re.compile(r"violates PodSecurity \"([^\"]{1,60})\": (.{1,400})", re.DOTALL)
 _WEBHOOK_DOWN = re.compile(r"failed calling webhook \"([^\"]{1,253})\": (.{1,300})", re.DOTALL)
-_WEBHOOK = re.compile(r"admission webhook \"([^\"]{1,253})\" denied the request: ?(.{0,300})", re.DOTALL)
-_POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']{1,253})'.{0,200}?denied request: ?(.{0,300})", re.DOTALL)
+_WEBHOOK = re.compile(r"admission webhook \"([^\"]{1,253})\" denied the request: ?(.{0,600})", re.DOTALL)
+_POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']{1,253})'.{0,200}?denied request: ?(.{0,600})", re.DOTALL)
 _ACCOUNT = re.compile(r"error looking up service account ([^:\s]{1,300})")
 _LIMITS = re.compile(r"(?:maximum|minimum) \S{1,60} usage per \w{1,20} is [^,\]]{1,60}, but (?:limit|request) is [^,.\]]{1,40}")
 
@@ -83,7 +83,7 @@ def reason_of(message: str) -> tuple[str, str]:
     if webhook := _WEBHOOK_DOWN.search(message):
         return "WebhookUnavailable", f"webhook {one_line(webhook[1], 60)} does not answer: {excerpt(webhook[2], MAX_QUOTED)}"
     if webhook := _WEBHOOK.search(message) or _POLICY.search(message):
-        return "AdmissionRefused", one_line(f"{webhook[1]} refuses: {webhook[2]}", MAX_QUOTED)
+        return "AdmissionRefused", f"{one_line(webhook[1], 60)} refuses: {excerpt(webhook[2], MAX_QUOTED)}"
     if account := _ACCOUNT.search(message):
         return "ServiceAccountMissing", one_line(f"service account {account[1]} does not exist", MAX_QUOTED)
     return "AdmissionRefused", one_line(message.partition("forbidden: ")[2] or message, MAX_QUOTED)

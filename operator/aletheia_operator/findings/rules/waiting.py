@@ -18,8 +18,6 @@ IMAGE = (
 CONFIG = ("CreateContainerConfigError",)
 CREATE = ("CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError")
 _REGISTRY = (
-    ("not found", "the registry has no such image or tag"),
-    ("manifest unknown", "the registry has no such tag"),
     ("no such host", "the registry's name cannot be resolved"),
     ("unauthorized", "the registry refuses without credentials, or has no such repository"),
     ("authorization failed", "the registry refuses the credentials, or has no such repository"),
@@ -34,7 +32,10 @@ _REGISTRY = (
     ("never", "the image is not on the node, and imagePullPolicy is Never"),
     ("couldn't parse image", "the image's name is not valid"),
     ("invalid reference format", "the image's name is not valid"),
+    ("manifest unknown", "the registry has no such tag"),
+    ("not found", "the registry has no such image or tag"),
 )
+"""Words of registries and runtimes with their meaning, the most specific first: several end with `not found`."""
 MAX_QUOTED = 140
 
 
