@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from aletheia_operator.findings.reason_lines import excerpt
-from tests.unit.evidence import START, Incident, Object, at, conditions, event, found, item, pod, running
+from tests.unit.evidence import START, Incident, Object, at, conditions, ended, event, found, item, pod, running
 
 AT_MAXIMUM = {"ScalingLimited": {"reason": "TooManyReplicas", "lastTransitionTime": at(20)}}
 POLICY = """admission webhook "validate.kyverno.svc-fail" denied the request: resource Pod/shop/web-1-x was blocked due to the
@@ -50,3 +52,34 @@ def test_the_end_of_a_refusal_is_quoted() -> None:
     failed = event("FailedCreate", f"Error creating: {POLICY}", "web-1", "ReplicaSet", until=58)
     message = found(Incident().add(replica_set).add_event(failed), "AdmissionRefused").message
     assert "validate.kyverno.svc-fail refuses: …Unknown image registry. Only registry.acme.example" in message
+
+
+@pytest.mark.parametrize("reason", ["DeadlineExceeded", "BackoffLimitExceeded"])
+def test_a_stop_of_a_job_at_its_deadline_is_a_consequence(reason: str) -> None:
+    """The Job is out of time; what its pod logged last says what it did. Otherwise the end of the pod counts."""
+    status = {"name": "app", "ready": False, "restartCount": 0, "state": {"terminated": ended(143, minute=40)}}
+    job = item("Job", "migrate", {"activeDeadlineSeconds": 600})
+    job["status"] = {"failed": 1, "conditions": conditions(Failed={"reason": reason, "lastTransitionTime": at(40)})}
+    incident = Incident().add(job, pod("migrate-x", status, of="migrate", kind="Job"), of=("Job", "migrate"))
+    first = incident.log("migrate-x", "31 INFO upgrade 4f1 -> 9ab").judged().findings[0]
+    if reason == "DeadlineExceeded":
+        assert first.message == "migrate: the Job ran out of time of 600 s: upgrade 4f1 -> 9ab (1 pod failed, at 14:40)"
+    else:
+        assert first.rule == "Terminated"
+
+
+def test_a_run_that_goes_on_says_what_it_waits_for() -> None:
+    """The CronJob does not start while it runs."""
+    incident = Incident().add(pod("nightly-1-a", running(), of="nightly-1", kind="Job"), of=("CronJob", "nightly"))
+    incident.log("nightly-1-a", *(f"{minute} WARN waiting for lock 815 of pid 4711" for minute in range(20, 60)))
+    incident.add_event(event("JobAlreadyActive", "x", "nightly", "CronJob", type="Normal"))
+    assert "is Forbid; it logs: waiting for lock 815 of pid 4711" in found(incident, "CronJobMissed").message
+
+
+def test_a_start_that_hangs_says_what_it_waits_for() -> None:
+    """The probe is refused, since the program does not listen yet; its last line is quoted at any level."""
+    incident = Incident().add(pod("web-1-a", running(ready=False, started=False)))
+    incident.log("web-1-a", "29 INFO starting", *(f"{minute} INFO Waiting for changelog lock" for minute in range(30, 60)))
+    refused = "Startup probe failed: dial tcp 10.0.0.4:8080: connect: connection refused"
+    incident.add_event(event("Unhealthy", refused, container="app", count=90, minute=30, until=59))
+    assert "connection refused, it logs: Waiting for changelog lock (90x" in found(incident, "StartupProbe").message

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -261,6 +262,12 @@ class LogFacts:
     loki: list[tuple[Templates, int]] = field(default_factory=list)
     """Templates and number of lines, for each artifact from Loki."""
     left_out: int = 0
+
+    def last_words(self, pods: Collection[str], container: str = "") -> Line | None:
+        """Return the line that best explains what these pods did last: of one container, or of any; None without a log."""
+        runs = (run for (pod, name, _), run in self.runs.items() if pod in pods and container in ("", name))
+        lines = [line for run in runs if (line := run.explaining_line()) is not None]
+        return max(lines, key=lambda line: line.stamp, default=None)
 
     def take_loki(self) -> None:
         """Count the lines from Loki, except those of pods with captured logs, which are counted already."""

@@ -22,6 +22,7 @@ NOT_STARTED = ("StartError", "ContainerCannotRun", "RunContainerError")
 HOOKS = ("FailedPostStartHook",)
 MAX_QUOTED = 170
 SELDOM = 2  # restarts
+STOPPED = (137, 143)  # exit codes of a container that was stopped
 RECOVERED_SECONDS = 900.0
 
 
@@ -248,7 +249,10 @@ def _severity(case: Case, end: _End, code: int) -> Severity:
         status = next(
             (job.get("status") or {} for _, job in case.objects("Job") if job["metadata"]["name"] == owner["name"]), {}
         )
-        kinds = {condition.get("type") for condition in status.get("conditions") or [] if condition.get("status") == "True"}
+        conditions = [condition for condition in status.get("conditions") or [] if condition.get("status") == "True"]
+        if code in STOPPED and any(condition.get("reason") == "DeadlineExceeded" for condition in conditions):
+            return "info"  # the Job's controller stopped it
+        kinds = {condition.get("type") for condition in conditions}
         if "Failed" in kinds or "FailureTarget" in kinds:
             return "critical"
         return "info" if {"Complete", "SuccessCriteriaMet"} & kinds else "warning"

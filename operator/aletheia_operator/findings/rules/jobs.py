@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier
 from aletheia_operator.findings.finding import Finding, Link, Subject
+from aletheia_operator.findings.rules.stalled import last_words
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
@@ -29,6 +30,8 @@ def jobs(case: Case) -> Iterator[Finding]:
         what = _WORDS.get(reason, one_line(str(condition.get("message")), MAX_QUOTED))
         if reason == "DeadlineExceeded" and spec.get("activeDeadlineSeconds"):
             what += f" of {spec['activeDeadlineSeconds']} s"
+        pods = {pod for pod in case.evidence.logs.pods if pod.startswith(f"{fact.name}-")}
+        words, link = last_words(case, pods) if reason == "DeadlineExceeded" else ("", None)
         failed = int(status.get("failed") or 0)
         subject = fact.workload.subject or Subject("Job", fact.name)
         events = [event for event in case.by_subject.get(Subject("Job", fact.name), ()) if event.reason in _WORDS]
@@ -37,10 +40,10 @@ def jobs(case: Case) -> Iterator[Finding]:
             severity="critical",
             confidence="certain" if reason == "DeadlineExceeded" else "likely",
             subject=subject,
-            message=f"{fact.name}: the Job {what} ({counted(failed, 'pod')} failed, at {clock(first)})",
+            message=f"{fact.name}: the Job {what}{words} ({counted(failed, 'pod')} failed, at {clock(first)})",
             depth=26,
             first_seen=first,
-            links=(fact.link, *(event.link for event in events[:2])),
+            links=(fact.link, *([link] if link else []), *(event.link for event in events[:2])),
             pods=frozenset(
                 event.subject.name for event in case.events("Killing") if event.subject.name.startswith(f"{fact.name}-")
             ),
@@ -53,19 +56,22 @@ def missed(case: Case) -> Iterator[Finding]:
         "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"
     ):
         if event.subject.kind == "CronJob":
-            yield _missed(case, event.subject, one_line(event.message, MAX_QUOTED), event.first, event.link)
+            yield _missed(event.subject, one_line(event.message, MAX_QUOTED), event.first, event.link)
     active = [event for event in case.events("JobAlreadyActive") if event.subject.kind == "CronJob"]
     for event in active[:1]:
+        pods = {pod for pod in case.evidence.logs.pods if case.workload_of_pod(pod) == event.subject}
+        words, link = last_words(case, pods)
         what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"
-        yield _missed(case, event.subject, what, event.first, event.link)
+        what += f"; it logs{words}" if words else ""
+        yield _missed(event.subject, what, event.first, event.link, *([link] if link else []))
     for fact, cron_job in case.objects("CronJob"):
         if (cron_job.get("spec") or {}).get("suspend"):
-            finding = _missed(case, Subject("CronJob", fact.name), "is suspended", None, fact.link)
+            finding = _missed(Subject("CronJob", fact.name), "is suspended", None, fact.link)
             finding.severity = "warning"
             yield finding
 
 
-def _missed(case: Case, subject: Subject, what: str, first: str | None, link: Link) -> Finding:
+def _missed(subject: Subject, what: str, first: str | None, *links: Link) -> Finding:
     return Finding(
         rule="CronJobMissed",
         severity="error",
@@ -74,5 +80,5 @@ def _missed(case: Case, subject: Subject, what: str, first: str | None, link: Li
         message=f"{subject.name}: the CronJob {what}" + (f" (since {clock(first)})" if first else ""),
         depth=12,
         first_seen=earlier(first),
-        links=(link,),
+        links=links,
     )

@@ -50,6 +50,8 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     words = one_line(answer_of(latest.message), MAX_QUOTED)
     vague = not _ANSWERED.search(words) and not gives_reason(words)
     logged, log_link = _logged(case, pods, container, first) if vague or _ANSWERED.search(words) else ("", ())
+    if "connection refused" in words and (line := case.evidence.logs.last_words(pods, container)) is not None:
+        logged, log_link = f", it logs: {excerpt(line.text, MAX_LOGGED)}", (line.link,)
     words = one_line(words, MAX_VAGUE) if vague and logged else words
     what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
     where = _endpoint(case, pods, container, kind)

@@ -1,6 +1,6 @@
 """Rules for pods that do not progress, without an error: init containers, Jobs, readiness gates, agents without a node."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, seconds_between
 from aletheia_operator.findings.finding import Finding, Link, Subject
@@ -25,7 +25,7 @@ def init_containers(case: Case) -> Iterator[Finding]:
             if not is_init or sidecar or lasted < INIT_SECONDS or (subject, container["name"]) in seen:
                 continue
             seen.add((subject, container["name"]))
-            words, link = _explaining_line(case, fact.name, container["name"])
+            words, link = last_words(case, {fact.name}, container["name"])
             yield _finding(
                 fact, subject, "InitContainerRuns", f"init container {container['name']} has not ended{words}", since, link
             )
@@ -52,13 +52,10 @@ def job_sidecars(case: Case) -> Iterator[Finding]:
         yield finding
 
 
-def _explaining_line(case: Case, pod: str, container: str) -> tuple[str, Link | None]:
-    runs = [run for (run_pod, name, _), run in case.evidence.logs.runs.items() if (run_pod, name) == (pod, container)]
-    lines = [line for run in runs if (line := run.explaining_line()) is not None]
-    if not lines:
-        return "", None
-    last = max(lines, key=lambda line: line.link.entry)
-    return f": {excerpt(last.text, MAX_QUOTED)}", last.link
+def last_words(case: Case, pods: Collection[str], container: str = "") -> tuple[str, Link | None]:
+    """Return what pods that do not end logged last, for a message, and the link to it; '' and None without logs."""
+    line = case.evidence.logs.last_words(pods, container)
+    return (f": {excerpt(line.text, MAX_QUOTED)}", line.link) if line is not None else ("", None)
 
 
 def readiness_gates(case: Case) -> Iterator[Finding]:
