@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.findings.reason_lines import excerpt
-from tests.unit.evidence import START, Incident, Object, at, conditions, ended, event, found, item, pod, running
+from tests.unit.evidence import START, Incident, Object, at, conditions, ended, event, found, item, pod, rules_of, running
 
 AT_MAXIMUM = {"ScalingLimited": {"reason": "TooManyReplicas", "lastTransitionTime": at(20)}}
 POLICY = """admission webhook "validate.kyverno.svc-fail" denied the request: resource Pod/shop/web-1-x was blocked due to the
@@ -36,6 +36,26 @@ def latency(of: str) -> tuple[str, str, str, Object, list[Any]]:
     values = [[first + 60 * minute, "0.2" if minute < 30 else "4.8"] for minute in range(60)]
     metadata = {"template": "latency_p95", "query": "", "step_seconds": 60}
     return "prometheus", "metrics", "data/metrics/latency.json", metadata, [{"metric": {"service": of}, "values": values}]
+
+
+@pytest.mark.parametrize(("slow", "first"), [("web", "AutoscalerAtMaximum"), ("audit", "LatencyRose")])
+def test_an_autoscaler_at_its_maximum_leads_if_its_workload_suffers(slow: str, first: str) -> None:
+    """Otherwise other trouble is more telling."""
+    incident = at_maximum()
+    incident.more.append(latency(slow))
+    assert rules_of(incident)[0] == first
+
+
+def test_errors_lead_before_a_limit_that_nothing_suffers_from() -> None:
+    """Both are warnings."""
+    incident = at_maximum().log("audit-1-a", *(f"{minute} ERROR event not stored: out of range" for minute in range(30, 60)))
+    assert rules_of(incident) == ["Errors", "AutoscalerAtMaximum"]
+
+
+def test_a_limit_does_not_explain_errors_of_its_workload() -> None:
+    """Only numbers: an order that cannot be parsed is no consequence of load."""
+    incident = at_maximum().log("web-1-a", *(f"{minute} ERROR event not stored: out of range" for minute in range(30, 60)))
+    assert [finding.because for finding in incident.judged().findings] == [None, None]
 
 
 def test_the_words_of_a_category_are_shown_with_what_they_are_about() -> None:
@@ -83,3 +103,13 @@ def test_a_start_that_hangs_says_what_it_waits_for() -> None:
     refused = "Startup probe failed: dial tcp 10.0.0.4:8080: connect: connection refused"
     incident.add_event(event("Unhealthy", refused, container="app", count=90, minute=30, until=59))
     assert "connection refused, it logs: Waiting for changelog lock (90x" in found(incident, "StartupProbe").message
+
+
+@pytest.mark.parametrize("warns", [True, False])
+def test_a_refusal_is_explained_by_the_clock_of_the_called_program(warns: bool) -> None:
+    """It only warns; its caller reports an error."""
+    incident = workloads("front", "api")
+    incident.log("front-1-a", *(f"{minute} ERROR api answered 401 Unauthorized" for minute in range(30, 60)))
+    if warns:
+        incident.log("api-1-a", *(f"{minute} WARN rejected: token used before issued" for minute in range(30, 60)))
+    assert rules_of(incident)[0] == ("ClockSkew" if warns else "CredentialsRefused")

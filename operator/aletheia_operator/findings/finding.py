@@ -55,7 +55,8 @@ class Finding:
     `aside`: the trouble is over, or was there before the window: of two findings of one severity the other is more telling.
     `depth` orders causes before consequences: a node is 0, storage and configuration 10, a container 20, a probe 30, a service
     40, a caller 50, numbers 60, a change 90. `pods`, `nodes`: names of the pods and nodes that it is about. `callees`: names of
-    hosts that do not answer. `because`: the finding that explains this one; None if none does.
+    hosts that do not answer. `of`: the workload that an autoscaler scales; None for other subjects. `because`: the finding that
+    explains this one; None if none does.
     """
 
     rule: str
@@ -70,6 +71,7 @@ class Finding:
     pods: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
     callees: frozenset[str] = frozenset()
+    of: Subject | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     because: "Finding | None" = None
     aside: bool = False

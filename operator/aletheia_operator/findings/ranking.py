@@ -8,10 +8,16 @@ from aletheia_operator.findings.finding import CONFIDENCES, SEVERITIES, Finding,
 SLACK_SECONDS = 120.0
 """A consequence may be observed this long before its cause: clocks differ, and events are written late."""
 LEAST_DEPTH_BETWEEN = 5
-CRASH, SERVICE = 20, 40
-"""Depths of a container that ends, and of a Service without endpoints: a program may end because what it calls did."""
+CRASH, SERVICE, NUMBERS = 20, 40, 60
+"""Depths of a container that ends, and of a Service without endpoints: a program may end because what it calls did. And the
+least depth of findings from metrics."""
 OF_CALLERS = frozenset({"TargetMissing", "CredentialsRefused", "PermissionDenied", "SchemaDiffers"})
 """Findings about what a caller asks for: if the called program reports the same, the caller's finding explains it."""
+
+REFUSALS = frozenset({"CredentialsRefused", "PermissionDenied"})
+"""Findings of callers that a trouble of the called program may explain: a clock that is wrong, or a full disk."""
+LIMITS = frozenset({"AutoscalerAtMaximum"})
+"""Findings about a limit that is reached: if they explain no other finding, other trouble is more telling."""
 
 Calls = Mapping[Subject, set[Subject]]
 """The workloads that each workload calls."""
@@ -31,6 +37,10 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
             above = above.because
         if above is not None:
             finding.because = None
+    suffering = {id(finding.because) for finding in serious}
+    for finding in serious:
+        if finding.rule in LIMITS and id(finding) not in suffering:
+            finding.aside = True
     return sorted(findings, key=lambda finding: (finding.severity == "info", finding.because is not None, *_order(finding)))
 
 
@@ -55,11 +65,15 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
         return False
     if finding.rule in OF_CALLERS and finding.rule == cause.rule and finding.subject in calls.get(cause.subject, ()):
         return True
+    if finding.rule in REFUSALS and cause.depth < finding.depth and cause.subject in calls.get(finding.subject, ()):
+        return True
     if "category" in cause.details and finding.rule == cause.rule and finding.rule not in OF_CALLERS:
         # the caller repeats what the called program lacks
         return cause.subject in calls.get(finding.subject, ()) or cause.subject.name in finding.callees
     deeper = finding.depth - cause.depth >= LEAST_DEPTH_BETWEEN
     if deeper and (cause.subject == finding.subject or cause.pods & finding.pods):
+        return True
+    if finding.subject == cause.of and finding.depth >= NUMBERS and not cause.aside:
         return True
     if cause.nodes and cause.nodes & finding.nodes and deeper:
         return True

@@ -43,6 +43,7 @@ def autoscalers(case: Case) -> Iterator[Finding]:
             first_seen=first,
             links=(fact.link, *(event.link for event in events[:2])),
             remedy="raise maxReplicas, or what one pod can do" if rule == "AutoscalerAtMaximum" else "",
+            of=fact.workload.subject,
         )
 
 
