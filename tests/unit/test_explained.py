@@ -113,3 +113,27 @@ def test_a_refusal_is_explained_by_the_clock_of_the_called_program(warns: bool) 
     if warns:
         incident.log("api-1-a", *(f"{minute} WARN rejected: token used before issued" for minute in range(30, 60)))
     assert rules_of(incident)[0] == ("ClockSkew" if warns else "CredentialsRefused")
+
+
+def test_an_eviction_has_the_time_of_its_event() -> None:
+    """The status of the pod has only the time at which it started."""
+    status = {"phase": "Failed", "reason": "Evicted", "message": "low on memory", "startTime": at(5)}
+    incident = Incident().add(pod("web-1-a", running(ready=False), status=status))
+    assert found(incident, "Evicted").first_seen == at(5)
+    assert found(incident.add_event(event("Evicted", "low on memory", minute=42)), "Evicted").first_seen == at(42)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_pods_that_were_replaced_are_no_trouble(ready: bool) -> None:
+    """A node was removed; other pods of the workload are healthy, or are not."""
+    incident = Incident(gone=[{"name": "web-1-b", "owner": "Deployment/web"}]).add(pod("web-1-a", running(ready=ready)))
+    incident.add_event(event("TaintManagerEviction", "Marking for deletion Pod shop/web-1-b", "web-1-b", type="Normal"))
+    assert found(incident, "Preempted").severity == ("info" if ready else "error")
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_pod_that_is_stopped_may_abort_requests(gone: bool) -> None:
+    """If it still exists, a part of it may have stopped."""
+    incident = Incident(gone=[{"name": "web-1-b", "owner": "Deployment/web"}] if gone else []).add(pod("web-1-a", running()))
+    incident.log("web-1-b" if gone else "web-1-a", "41 ERROR request aborted: context canceled")
+    assert found(incident, "Errors").severity == ("info" if gone else "warning")

@@ -148,6 +148,10 @@ class Case:
         """Return the names of the pods that are being deleted."""
         return {fact.name for fact, pod in self.pods() if pod["metadata"].get("deletionTimestamp")}
 
+    def is_gone(self, pod: str) -> bool:
+        """Return whether a pod was deleted, or is being deleted."""
+        return pod in self.leaving or pod in self.evidence.events.owners
+
     def lasts(self, event: Event) -> bool:
         """Return whether an event was repeated near the end of the window."""
         left = seconds_between(event.last, self.end)

@@ -41,7 +41,11 @@ def errors(case: Case) -> Iterator[Finding]:
             for place in template.places.values():
                 by_workload[case.workload_of_pod(place.pod)][number].append((template, place))
     for subject, numbers in by_workload.items():
-        stopped = [candidate for candidate in numbers if any(gives_up(template.example) for template, _ in numbers[candidate])]
+        stopped = any(
+            gives_up(template.example) and not case.is_gone(place.pod)
+            for pairs in numbers.values()
+            for template, place in pairs
+        )
         most = max(sum(place.count for _, place in places) for places in numbers.values())
         number = min(numbers, key=lambda candidate: _order(numbers[candidate], most))
         finding = _finding(case, subject, groups[number], numbers[number], len(numbers))

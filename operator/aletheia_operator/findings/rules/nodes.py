@@ -107,7 +107,9 @@ def evictions(case: Case) -> Iterator[Finding]:
             add(fact.name, "PodRejected", what, status.get("startTime") or pod["metadata"].get("creationTimestamp"), fact.link)
         elif status.get("reason") == "Evicted":
             what = f"evicted: {one_line(str(status.get('message')), MAX_QUOTED)}"
-            add(fact.name, "Evicted", what, disrupted.get("lastTransitionTime") or status.get("startTime"), fact.link)
+            events = (event.first for event in case.by_subject.get(Subject("Pod", fact.name), ()) if event.reason == "Evicted")
+            first = disrupted.get("lastTransitionTime") or earlier(*events) or status.get("startTime")
+            add(fact.name, "Evicted", what, first, fact.link)
         elif disrupted.get("status") == "True" and (known := _DISRUPTIONS.get(str(disrupted.get("reason")))):
             what = f"{known}: {one_line(str(disrupted.get('message')), MAX_QUOTED)}"
             add(fact.name, "Preempted", what, disrupted.get("lastTransitionTime"), fact.link)
@@ -118,6 +120,9 @@ def evictions(case: Case) -> Iterator[Finding]:
             add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
     merged = _merged(reports)
     _blame_largest(case, merged, reports)
+    for finding in merged:
+        if finding.rule == "Preempted" and case.is_healthy(finding.subject):
+            finding.severity = "info"  # other pods replaced those that were removed
     yield from merged
 
 
