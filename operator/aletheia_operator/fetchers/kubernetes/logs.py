@@ -15,10 +15,9 @@ from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
 from aletheia_operator.fetchers.kubernetes.members import Member, members_of
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.pod_logs import PodLogs
+from aletheia_operator.fetchers.kubernetes.references import MIRROR
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits
 from aletheia_operator.fetchers.kubernetes.targets import describe
-
-MIRROR = "kubernetes.io/config.mirror"  # a static pod's log directory has this in place of the uid
 
 
 class KubernetesLogsFetcher:
