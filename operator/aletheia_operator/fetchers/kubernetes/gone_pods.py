@@ -194,19 +194,18 @@ def find_gone_pods(
             found[name] = pod
         return found[name]
 
+    def add(event: Event) -> None:
+        is_of_present = event.name in present and event.uid in (present[event.name], "")
+        if not is_of_present and (pod := gone(event.name)) is not None:
+            pod.add_event(event)
+            pod.node = pod.node or _node_of(event)
+
     for event in (*events.of_kind("Pod"), *events.around_window()):
-        if event.name in present and event.uid in (present[event.name], ""):
-            continue
-        if (pod := gone(event.name)) is not None:
-            pod.add_event(event)
-            pod.node = pod.node or _node_of(event)
+        add(event)
     for event in events.last_events_of_running_pods():
-        if event.name in present and event.uid in (present[event.name], ""):
-            continue
         completes = any(kind == "Job" for kind, _ in controllers.owner(event.name))  # and is then removed without an event
-        if not completes and (pod := gone(event.name)) is not None:
-            pod.add_event(event)
-            pod.node = pod.node or _node_of(event)
+        if not completes:
+            add(event)
     for name, naming in controllers.named_pods():
         if name not in present and name not in found and (pod := gone(name)) is not None:
             for event in naming:  # its own events have expired, too
