@@ -141,6 +141,14 @@ class Missing:
     severity: Literal["gap", "note"] = "gap"
 
 
+INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
+
+
+def internal_error(target: str) -> Missing:
+    """Return the gap for an error in the operator itself. The caller logs the error."""
+    return Missing(target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR)
+
+
 @dataclass(frozen=True)
 class Plan:
     """The questions of a fetcher, and the gaps that are known before anything is asked."""

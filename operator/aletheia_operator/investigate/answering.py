@@ -10,11 +10,11 @@ from typing import cast
 from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources
+from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources, internal_error
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.entry_readers import EntryReaders
-from aletheia_operator.investigate.gaps import internal_error, save_failed
+from aletheia_operator.investigate.gaps import save_failed
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.saving import Answer, Saver

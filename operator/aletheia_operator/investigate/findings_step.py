@@ -6,12 +6,11 @@ from typing import Any
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.status import FindingStatus
-from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question
+from aletheia_operator.fetchers.base import Document, Missing, Outcome, Question, internal_error
 from aletheia_operator.findings import Verdict, judge, kept_entries
 from aletheia_operator.findings.verdict import SHOWN
 from aletheia_operator.investigate.budget import Usage
 from aletheia_operator.investigate.derived_step import DerivedStep, one_batch
-from aletheia_operator.investigate.gaps import internal_error
 from aletheia_operator.investigate.saving import OWN_SOURCE, Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import LoadedDocument

@@ -13,7 +13,6 @@ _MAX_REDACTED = 8192  # characters; clients cut quotes to less than that
 _UNKEYED = Redactor()
 OWN = "Investigation"
 """Fetcher in gaps of the capture itself."""
-INTERNAL_ERROR = "a fault of the operator's own; its log has the details"
 
 
 def gap_of(fetcher: str, missing: Missing, redactor: Redactor | None = None) -> Gap:
@@ -37,8 +36,3 @@ def save_failed(target: str, error: OSError) -> Missing:
     if isinstance(error, QuotaExceeded):
         return Missing(target, GapReason.BUDGET_EXCEEDED, words)
     return Missing(target, GapReason.SAVE_FAILED, f"the session volume refused the write: {words}")
-
-
-def internal_error(target: str) -> Missing:
-    """Return the gap for an error in the operator itself. The caller logs the error."""
-    return Missing(target, GapReason.INTERNAL_ERROR, INTERNAL_ERROR)

@@ -14,8 +14,8 @@ from typing import Any
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Fetcher, Missing, Plan, Question, Sources
-from aletheia_operator.investigate.gaps import OWN, gap_of, internal_error, save_failed
+from aletheia_operator.fetchers.base import Fetcher, Missing, Plan, Question, Sources, internal_error
+from aletheia_operator.investigate.gaps import OWN, gap_of, save_failed
 from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.session import Done, Gap

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass, replace
 
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.fetchers.base import Missing, Question
+from aletheia_operator.fetchers.base import Missing, Question, internal_error
 from aletheia_operator.investigate.derived_step import DerivedStep
-from aletheia_operator.investigate.gaps import internal_error, save_failed
+from aletheia_operator.investigate.gaps import save_failed
 from aletheia_operator.investigate.saving import Answer
 from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.report import NoFiles, PlainFiles, Source, html_report

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Entries, Missing, Outcome, Question, Window
+from aletheia_operator.fetchers.base import Document, Entries, Missing, Outcome, Question, Window, internal_error
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.entry_readers import EntryReader, EntryReaders
-from aletheia_operator.investigate.gaps import gap_of, internal_error, save_failed
+from aletheia_operator.investigate.gaps import gap_of, save_failed
 from aletheia_operator.investigate.order import Tools
 from aletheia_operator.investigate.threads import in_thread, to_the_end
 from aletheia_operator.memory import give_back

@@ -12,8 +12,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.session import UploadSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import DataSources, Missing
-from aletheia_operator.investigate.gaps import INTERNAL_ERROR
+from aletheia_operator.fetchers.base import INTERNAL_ERROR, DataSources, Missing
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.uploader import SOURCE_TYPE, GivenUp, Uploader

@@ -10,7 +10,7 @@ from typing import Any
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Missing, Window
+from aletheia_operator.fetchers.base import Missing, Window, internal_error
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, wanted_runs
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
@@ -111,7 +111,7 @@ class ContainerLogs:
             missing = Missing(target, e.reason, e.message)
         except Exception:
             log.exception("reading the log of %s failed", target)
-            missing = Missing(target, GapReason.INTERNAL_ERROR, "a fault of the operator's own; its log has the details")
+            missing = internal_error(target)
         if missing is not None and run_log is None:
             self.missing.append(missing)
         elif missing is not None and run_log is not None:
