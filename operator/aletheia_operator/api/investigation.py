@@ -1,4 +1,4 @@
-"""The spec of an Investigation. `targets`, `requests`, `keeping` and `times` define its parts, `status` the answer.
+"""The spec of an Investigation. `targets`, `requests`, `session` and `times` define its parts, `status` the answer.
 
 Each rule exists twice on purpose. The API server checks the CEL rule. The Python validator checks a spec that arrives in
 another way (under an older CRD, from the command line) and gives the same message. `tests/invalid_specs.py` compares both.
