@@ -79,12 +79,17 @@ class Chart:
     """Rollouts and restarts: position in percent, colour class, text."""
 
 
+def empty_query(metadata: Mapping[str, Any], artifact: str) -> Query:
+    """Return the query of an artifact of metrics, by its metadata, without its series."""
+    template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
+    step = metadata.get("step_seconds")
+    return Query(template or promql, promql, template, float(step) if isinstance(step, int | float) else 0.0, artifact)
+
+
 def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any], now: Query | None = None) -> Query:
     """Read an artifact of metrics. `now`: the query that it is the baseline of; None if it is no baseline."""
     wanted = None if now is None else {_key(series.labels) for series in now.series}
-    template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
-    step = metadata.get("step_seconds")
-    found = Query(template or promql, promql, template, float(step) if isinstance(step, int | float) else 0.0, artifact)
+    found = empty_query(metadata, artifact)
     for entry in entries:
         if not isinstance(entry, dict) or "over_step" in entry:
             continue

@@ -12,7 +12,7 @@ from aletheia_operator.findings.metrics import DEVIATIONS, finite
 from aletheia_operator.findings.objects import Object
 from aletheia_operator.findings.revisions import Change, changes_between, template_of
 from aletheia_operator.findings.templates import alike
-from aletheia_operator.report.charts import Query, Unit
+from aletheia_operator.report.charts import Query, Unit, empty_query
 from aletheia_operator.show.captured import CapturedSession
 from aletheia_operator.show.errors import Errors, all_errors
 from aletheia_operator.show.objects import place_of
@@ -101,7 +101,7 @@ def since_baseline(session: CapturedSession) -> Difference:
         metadata = session.metadata(artifact)
         compared = metadata.get("baseline") or {}
         found.compared += compared.get("compared") or 0
-        query = _query(metadata)
+        query = empty_query(metadata, artifact.path)
         for change in compared.get("changed") or []:
             labels = orjson.loads(str(change.get("metric") or "{}"))
             found.moved.append(_moved(query, labels, float(change["baseline_level"]), float(change["level"])))
@@ -181,7 +181,7 @@ def _levels(session: CapturedSession) -> dict[tuple[str, frozenset[tuple[str, st
         metadata = session.metadata(artifact)
         if "baseline_offset" in metadata or not isinstance(metadata.get("step_seconds"), int | float):
             continue
-        query = _query(metadata)
+        query = empty_query(metadata, artifact.path)
         for _, entry in session.entries(artifact):
             values = [value for _, value in finite(entry.get("values") or [])]
             values = values[-max(1, len(values) // 4) :]
@@ -191,11 +191,6 @@ def _levels(session: CapturedSession) -> dict[tuple[str, frozenset[tuple[str, st
                 noise = statistics.median(abs(value - level) for value in values)
                 found[query.title, labels] = query, (level, noise)
     return found
-
-
-def _query(metadata: Mapping[str, Any]) -> Query:
-    template, promql = str(metadata.get("template") or ""), str(metadata.get("query") or "")
-    return Query(template or promql, promql, template, 0.0, "")
 
 
 def _has_moved(before: Level, after: Level) -> bool:
