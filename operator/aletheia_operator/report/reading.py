@@ -4,6 +4,7 @@ An artifact has one entry on each line (`session.artifact`). Lines are counted i
 no call holds the interpreter's lock for long.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,7 +49,7 @@ class NoFiles:
     """The files of a sealed session if its key is not known: none can be read."""
 
     def open(self, path: str) -> BinaryIO:
-        raise PermissionError(13, "sealed", path)
+        raise PermissionError(errno.EACCES, "sealed", path)
 
 
 @dataclass

@@ -15,10 +15,10 @@ from aletheia_operator.show.captured import CapturedSession
 from aletheia_operator.show.layout import Block, Column, Span, Table
 from aletheia_operator.show.log_lines import LogLine, LogQuery, log_lines
 from aletheia_operator.show.times import Times
+from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.sizes import counted
 
 MAX_COUNTED = 1000
-SERIOUS = ("ERROR", "FATAL")
 _STYLES = {"FATAL": "bad", "ERROR": "error"}
 Errors = Sequence[Mapping[str, Any]]
 
