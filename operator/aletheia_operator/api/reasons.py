@@ -135,7 +135,6 @@ class GapReason(Reason):
 class ConditionReason(Reason):
     """Why a condition has its status."""
 
-    PENDING = "Pending", "The operator has seen the Investigation and has not started it yet."
     SUSPENDED = "Suspended", "spec.suspend is true. Set it to false to start."
     QUEUED = "Queued", "Other Investigations run. This one starts when a place is free. The message has its place in the queue."
     QUEUE_FULL = (
