@@ -8,8 +8,7 @@ from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, explained, find, investigation_argument
 from aletheia_operator.cli.name_completion import investigation_names
-from aletheia_operator.cli.options import Options, cluster_options, reason_option
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, cluster_options, option_command, reason_option
 from aletheia_operator.cli.output import confirmed
 from aletheia_operator.session.retention_record import LEGAL_HOLD
 from aletheia_operator.text.display import for_terminal

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aletheia_operator.cli.errors import Refused
-from aletheia_operator.cli.options import Options, Run, command, root_option
+from aletheia_operator.cli.options import Options, Run, option_command, root_option
 from aletheia_operator.cli.output import print_json, readable_time
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.catalog import sessions
@@ -21,7 +21,7 @@ def folder_command(name: str, run: Run, about: str, *parameters: click.Parameter
     output = click.Option(
         ["-o", "--output"], type=click.Choice(["text", "json"]), default="text", help="text for people, json for programs."
     )
-    return command(name, run, about, *parameters, root_option(), output, notes=notes)
+    return option_command(name, run, about, *parameters, root_option(), output, notes=notes)
 
 
 def session_id(layout: SessionLayout, name: str) -> str:

@@ -10,8 +10,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import Options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, option_command
 from aletheia_operator.cli.program import program_name, root
 
 SHELLS = ("bash", "zsh", "fish")

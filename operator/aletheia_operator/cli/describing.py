@@ -27,8 +27,7 @@ from aletheia_operator.cli.investigations import (
     reading_commands,
     why_not_begun,
 )
-from aletheia_operator.cli.options import Options, cluster_options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, cluster_options, option_command
 from aletheia_operator.cli.output import quietly
 from aletheia_operator.cli.overview import PHASE_STYLES
 from aletheia_operator.cli.printing import inert, paged

@@ -7,8 +7,7 @@ import click
 from aletheia_operator.cli.cluster import connected
 from aletheia_operator.cli.diagnosis import Check, Diagnosis
 from aletheia_operator.cli.errors import ExitCode
-from aletheia_operator.cli.options import Options, cluster_options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, cluster_options, option_command
 from aletheia_operator.cli.output import print_json
 
 STYLES = {"ok": "green", "note": "yellow", "fails": "bold red"}

@@ -24,8 +24,7 @@ from aletheia_operator.cli.investigations import (
     reading_commands,
     why_not_begun,
 )
-from aletheia_operator.cli.options import Options, cluster_options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, cluster_options, option_command
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.clients.errors import MISSING, is_temporary
 from aletheia_operator.text.display import for_terminal

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import SESSION_HELP, Options, reading_options, report_options, require_file_for_html
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import (
+    SESSION_HELP,
+    Options,
+    option_command,
+    reading_options,
+    report_options,
+    require_file_for_html,
+)
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.cli.reader import SessionReader
 from aletheia_operator.cli.reference import open_session

@@ -46,7 +46,7 @@ class Exclusive(click.Option):
         return super().handle_parse_result(ctx, opts, args)
 
 
-def command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+def option_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command. `about`: its line in the list of commands; `notes`: more paragraphs for its help."""
 
     def call(**values: Any) -> int:

@@ -7,8 +7,7 @@ from rich.cells import cell_len
 from aletheia_operator.cli.cluster import connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import Investigation, age, listed, print_objects, print_option
-from aletheia_operator.cli.options import Options, all_namespaces_option, cluster_options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, all_namespaces_option, cluster_options, option_command
 from aletheia_operator.cli.output import print_message, quietly
 from aletheia_operator.text.display import for_terminal
 

@@ -7,8 +7,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from aletheia_operator.cli.options import Options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, option_command
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.redact import Level, Redactor
 from aletheia_operator.text.sizes import counted

@@ -13,8 +13,7 @@ from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.following import follow
 from aletheia_operator.cli.investigation_manifest import LOOKBACK, checked, investigation_of
 from aletheia_operator.cli.investigations import PRINTED, Investigation, explained, printed
-from aletheia_operator.cli.options import Options, cluster_options
-from aletheia_operator.cli.options import command as option_command
+from aletheia_operator.cli.options import Options, cluster_options, option_command
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.clients.errors import MISSING
 
