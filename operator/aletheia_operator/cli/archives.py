@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from aletheia_operator.cli.command import folder_command, report, session_id
+from aletheia_operator.cli.command import folder_command, print_result, session_id
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import read_password, session_key
 from aletheia_operator.cli.options import FILE, SESSION_HELP, Options, key_options, session_argument
@@ -48,7 +48,7 @@ def import_one(options: Options) -> int:
     id, was_there, size = imported.session_id, imported.was_there, imported.manifest.size_bytes
     path = layout.session(id)
     done = f"{id} is in {path} already, whole and the same" if was_there else f"{id} imported to {path}"
-    return report(options, done, {"session": id, "path": str(path), "sizeBytes": size, "wasThere": was_there})
+    return print_result(options, done, {"session": id, "path": str(path), "sizeBytes": size, "wasThere": was_there})
 
 
 def _imported(options: Options, layout: SessionLayout) -> Imported:

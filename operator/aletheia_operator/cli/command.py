@@ -53,7 +53,7 @@ def manifest_of(options: Options) -> Manifest:
     return read_manifest(layout, session_id(layout, options.session))
 
 
-def report(options: Options, text: str, answer: dict[str, Any]) -> int:
+def print_result(options: Options, text: str, answer: dict[str, Any]) -> int:
     """Print what was done, as text or as JSON, and return the exit code."""
     if options.output == "json":
         print_json(answer)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from aletheia_operator.cli.cluster import Cluster, connected
-from aletheia_operator.cli.command import folder_command, report
+from aletheia_operator.cli.command import folder_command, print_result
 from aletheia_operator.cli.downloading import DELAYS_SECONDS, KEPT, NoApi, Remote
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
@@ -65,12 +65,12 @@ def _fetch(options: Options) -> int:
     )
     answer = {"session": imported.session_id, "path": str(path), "sizeBytes": size, "wasThere": imported.was_there}
     if options.unseal is None:
-        return report(options, f"{imported.session_id} {done} {path}", answer)
+        return print_result(options, f"{imported.session_id} {done} {path}", answer)
     if options.unseal.exists():
         raise Refused(f"{imported.session_id} is in {path}; {options.unseal} exists: name a folder that does not")
     decrypt_session(path, imported.manifest, session_key(imported.manifest, options), options.unseal)
     answer["unsealed"] = str(options.unseal)
-    return report(options, f"{imported.session_id} {done} {path}, and decrypted to {options.unseal}", answer)
+    return print_result(options, f"{imported.session_id} {done} {path}, and decrypted to {options.unseal}", answer)
 
 
 def _fetch_by_exec(cluster: Cluster, reference: Reference, layout: SessionLayout, why: NoApi) -> Imported:

@@ -4,7 +4,7 @@ import secrets
 
 import click
 
-from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.command import folder_command, manifest_of, print_result
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
 from aletheia_operator.cli.options import SESSION_HELP, Options, key_options, session_argument
@@ -25,7 +25,7 @@ def redact_one(options: Options) -> int:
     number = made.redactions - manifest.redactions
     message = f"{made.session_id}: a copy of {manifest.session_id} with {counted(number, 'more secret')} redacted"
     answer = {"session": made.session_id, "of": manifest.session_id, "redactions": number}
-    return report(options, message, answer)
+    return print_result(options, message, answer)
 
 
 def _rules(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[Rule]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.command import folder_command, manifest_of, print_result
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import session_key
 from aletheia_operator.cli.options import (
@@ -44,7 +44,7 @@ def run(options: Options) -> int:
         return 0
     replace(options.file, text, 0o600)
     about = {"session": manifest.session_id, "path": str(options.file), "sizeBytes": len(text)}
-    return report(options, f"the report of {manifest.session_id} is in {options.file}", about)
+    return print_result(options, f"the report of {manifest.session_id} is in {options.file}", about)
 
 
 @dataclass(frozen=True)

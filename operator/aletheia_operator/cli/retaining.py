@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import click
 
-from aletheia_operator.cli.command import folder_command, report, session_id
+from aletheia_operator.cli.command import folder_command, print_result, session_id
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.legal_hold import legal_hold_in_cluster
 from aletheia_operator.cli.options import SESSION_HELP, Options, reason_option, session_argument
@@ -28,7 +28,7 @@ def delete(options: Options) -> int:
         raise Refused("nothing was deleted; --yes deletes without asking")
     remove(layout, id, by_hand=True)
     remove_leftovers(layout)
-    return report(options, f"{id} deleted", {"session": id})
+    return print_result(options, f"{id} deleted", {"session": id})
 
 
 def hold(options: Options) -> int:
@@ -39,7 +39,7 @@ def hold(options: Options) -> int:
     except FileNotFoundError as e:
         raise Refused(f"{id} was removed meanwhile") from e
     message = f"{id} is on hold ({options.reason}): nothing removes its data until `aletheia session release {id}`"
-    return report(options, message, {"session": id, "hold": options.reason})
+    return print_result(options, message, {"session": id, "hold": options.reason})
 
 
 def release(options: Options) -> int:
@@ -57,7 +57,7 @@ def release(options: Options) -> int:
     goes = record.orphaned_since is not None and not released.outlives_investigation
     what_next = ": its Investigation is gone, so the operator removes it after its grace period for orphans" if goes else ""
     message = f"{id} was not on hold" if record.hold_reason is None else f"{id} is released{what_next}"
-    return report(options, message, {"session": id, "released": record.hold_reason is not None})
+    return print_result(options, message, {"session": id, "released": record.hold_reason is not None})
 
 
 def _require_no_hold(options: Options, layout: SessionLayout, id: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from aletheia_operator.cli.command import folder_command, manifest_of, report
+from aletheia_operator.cli.command import folder_command, manifest_of, print_result
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.keys import read_password, session_key
 from aletheia_operator.cli.options import FILE, SESSION_HELP, Exclusive, Options, key_options, session_argument
@@ -23,7 +23,7 @@ def reseal_one(options: Options) -> int:
     replace_encryption(SessionLayout(options.root), manifest, encryption)
     locked_by = encryption.locked_by
     message = f"{manifest.session_id} resealed: by {'a password' if locked_by == 'password' else 'recipients'}"
-    return report(options, message, {"session": manifest.session_id, "sealedBy": locked_by})
+    return print_result(options, message, {"session": manifest.session_id, "sealedBy": locked_by})
 
 
 def decrypt(options: Options) -> int:
@@ -33,7 +33,7 @@ def decrypt(options: Options) -> int:
         raise Refused(f"{options.to} exists: name a folder that does not")
     decrypt_session(SessionLayout(options.root).session(manifest.session_id), manifest, key, options.to)
     message = f"{counted(len(manifest.artifacts), 'artifact')} of {manifest.session_id} decrypted to {options.to}"
-    return report(options, message, {"session": manifest.session_id, "path": str(options.to)})
+    return print_result(options, message, {"session": manifest.session_id, "path": str(options.to)})
 
 
 def _public_keys(context: click.Context, parameter: click.Parameter, keys: tuple[str, ...]) -> tuple[str, ...]:
