@@ -6,7 +6,7 @@ import click
 
 from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, explained, find, investigation_argument
+from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, find, investigation_argument, refusal_of
 from aletheia_operator.cli.name_completion import investigation_names
 from aletheia_operator.cli.options import Options, cluster_options, option_command, reason_option
 from aletheia_operator.cli.output import confirmed
@@ -50,7 +50,7 @@ def delete(options: Options) -> int:
             try:
                 cluster.delete(investigation.path, investigation.uid)
             except ApiError as e:
-                raise explained(e, investigation.namespace) from e
+                raise refusal_of(e, investigation.namespace) from e
             print(f"{investigation.reference} deleted{', its session is kept' if options.keep_session else ''}")
     return ExitCode.OK
 
@@ -83,7 +83,7 @@ def _patched(cluster: Cluster, investigation: Investigation, change: dict[str, A
     try:
         cluster.patch(investigation.path, {**change, "metadata": metadata})
     except ApiError as e:
-        raise explained(e, investigation.namespace) from e
+        raise refusal_of(e, investigation.namespace) from e
 
 
 cancel_command = option_command(

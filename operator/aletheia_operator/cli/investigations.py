@@ -146,7 +146,7 @@ def listed(cluster: Cluster, namespace: str | None) -> list[Investigation]:
     try:
         found = [Investigation(resource) for resource in cluster.items(path)]
     except ApiError as e:
-        raise explained(e, namespace) from e
+        raise refusal_of(e, namespace) from e
     return sorted(found, key=lambda each: (each.resource["metadata"]["creationTimestamp"], each.namespace, each.name))
 
 
@@ -159,7 +159,7 @@ def find(cluster: Cluster, text: str) -> Investigation:
             return Investigation(cluster.get(path_of(quote(namespace, safe=""), quote(reference.name, safe=""))))
         except ApiError as e:
             if e.status not in MISSING or e.reason != "NotFound" or not e.names_object:
-                raise explained(e, namespace) from e
+                raise refusal_of(e, namespace) from e
     return _among(cluster, reference, namespace)
 
 
@@ -192,7 +192,7 @@ def reading_commands(cluster: Cluster, investigation: Investigation, *names: str
     return [cluster.command(name, investigation.reference, *key) for name in names]
 
 
-def explained(error: ApiError, namespace: str | None) -> Refused:
+def refusal_of(error: ApiError, namespace: str | None) -> Refused:
     """Return the error with a remedy, if one is known for this answer of the API server."""
     if error.status in MISSING and not error.names_object:
         return Refused("this cluster has no Investigations: install the operator's chart; `doctor` says what is missing")

@@ -12,7 +12,7 @@ from aletheia_operator.cli.cluster import ApiError, Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.following import follow
 from aletheia_operator.cli.investigation_manifest import LOOKBACK, checked, investigation_of
-from aletheia_operator.cli.investigations import PRINTED, Investigation, explained, printed
+from aletheia_operator.cli.investigations import PRINTED, Investigation, printed, refusal_of
 from aletheia_operator.cli.options import Options, cluster_options, option_command
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.clients.errors import MISSING
@@ -63,7 +63,7 @@ def _created(cluster: Cluster, resource: dict[str, Any], dry_run: bool) -> Inves
             raise Refused(f"there is an Investigation {namespace}/{name} already: choose another --name") from e
         if e.status in MISSING and e.names_object:
             raise Refused(cluster.no_namespace(namespace) or str(e)) from e
-        raise explained(e, namespace) from e
+        raise refusal_of(e, namespace) from e
 
 
 def _flag(name: str, about: str) -> click.Option:
