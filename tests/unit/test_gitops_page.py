@@ -12,8 +12,8 @@ import yaml
 
 from aletheia_operator.api import DataSourceSpec, InvestigationSpec
 from aletheia_operator.api.crd import investigation_crd
-from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.handlers.status import CONDITIONS, of_phase
+from aletheia_operator.api.reasons import CONDITIONS_OF_PHASE, ConditionReason
+from aletheia_operator.handlers.status import of_phase
 from tests.cluster.rig import ROOT, bin_dir
 from tests.support.helm import find_helm
 
@@ -94,7 +94,7 @@ def test_the_rules_are_tested_on_statuses_of_the_operator(path: Path) -> None:
         ready, now = status["conditions"][0], datetime.fromisoformat(status["conditions"][0]["lastTransitionTime"])
         reason = next((known for known in ConditionReason if known.value == ready["reason"]), None)
         written = of_phase(status["phase"], ready["message"], status["observedGeneration"], {}, now, reason)
-        assert written["conditions"] == [entry for entry in status["conditions"] if entry["type"] in CONDITIONS]
+        assert written["conditions"] == [entry for entry in status["conditions"] if entry["type"] in CONDITIONS_OF_PHASE]
     else:
         DataSourceSpec.from_json(resource["spec"])
         assert {entry["type"] for entry in status.get("conditions", [])} <= {"Reachable", "Confined"}

@@ -132,6 +132,10 @@ class GapReason(Reason):
     INTERNAL_ERROR = "InternalError", "An error in the operator itself. Its log has the details; please report it."
 
 
+CONDITIONS_OF_PHASE = ("Ready", "Reconciling", "Stalled", "Succeeded")
+"""Types of the conditions that the operator derives from the phase. It leaves others unchanged."""
+
+
 class ConditionReason(Reason):
     """Why a condition has its status."""
 

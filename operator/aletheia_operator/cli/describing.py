@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aletheia_operator.api.reasons import GapReason
+from aletheia_operator.api.reasons import CONDITIONS_OF_PHASE, GapReason
 from aletheia_operator.cli.cluster import Cluster, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import (
@@ -38,7 +38,6 @@ from aletheia_operator.text.timestamps import parse_time, to_the_second
 
 SEVERITY_STYLES = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
 INDENT = (0, 0, 0, 4)
-CONDITIONS_OF_PHASE = ("Ready", "Reconciling", "Stalled", "Succeeded")
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def describe(options: Options) -> int:
 def contents_of(cluster: Cluster, investigation: Investigation) -> Description:
     """Return all parts from the manifest; if that cannot be read, the first parts from the status."""
     status = investigation.status
-    counted = {"artifacts": status.get("artifactCount"), "gaps": status.get("gapCount")}
-    cut = [name for name, count in counted.items() if count and count > len(status.get(name) or [])]
+    counts = {"artifacts": status.get("artifactCount"), "gaps": status.get("gapCount")}
+    cut = [name for name, count in counts.items() if count and count > len(status.get(name) or [])]
     left_out = ""
     if cut and investigation.session_id:
         try:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.api.reasons import CONDITIONS_OF_PHASE, ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES, FindingStatus
 from aletheia_operator.investigate import Snapshot
 from aletheia_operator.session.manifest import wordless_headline
@@ -26,9 +26,6 @@ SHORT = 120  # characters of a text in a shortened status
 SHORTENED = " (shortened: the API server refused a longer status; the session's manifest.json has all)"
 
 WORDLESS = "details are in data/findings.json"
-
-CONDITIONS = ("Ready", "Reconciling", "Stalled", "Succeeded")
-"""Conditions that are derived from the phase. Others are left unchanged."""
 
 Status = dict[str, Any]
 
@@ -116,7 +113,7 @@ def of_phase(
         condition(kind, holds, why, message, generation, before.get("conditions") or [], now)
         for kind, holds in holds_by_type.items()
     ]
-    others = [entry for entry in before.get("conditions") or [] if entry["type"] not in CONDITIONS]
+    others = [entry for entry in before.get("conditions") or [] if entry["type"] not in CONDITIONS_OF_PHASE]
     return {"observedGeneration": generation, "phase": phase, "conditions": [*conditions, *others]}
 
 

@@ -14,13 +14,12 @@ from functools import partial
 from typing import Any
 
 from aletheia_operator.api import paths
-from aletheia_operator.api.reasons import ConditionReason, GapReason
+from aletheia_operator.api.reasons import CONDITIONS_OF_PHASE, ConditionReason, GapReason
 from aletheia_operator.api.status import TERMINAL_PHASES
 from aletheia_operator.clients.errors import BODY_REFUSED, CONFLICT, SERVER_FAULT, SourceError, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, mark_of
 from aletheia_operator.handlers.status import (
-    CONDITIONS,
     Status,
     condition,
     conditions_of,
@@ -79,8 +78,10 @@ class StatusWriter:
         """Update the generation, and the conditions that other controllers write."""
         self._seen = _seen(body)
         self.generation = body["metadata"]["generation"]
-        own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS]
-        others = [entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS]
+        own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS_OF_PHASE]
+        others = [
+            entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS_OF_PHASE
+        ]
         self._before = {**self._before, "conditions": [*own, *others]}
 
     async def claim(self, operator: str, expired: Mark | None = None, fields: Status | None = None) -> str | Claim:
