@@ -110,10 +110,9 @@ def of_phase(
         "Succeeded": phase == "Completed" if ended else None,
     }
     conditions = [
-        condition(kind, holds, why, message, generation, before.get("conditions") or [], now)
-        for kind, holds in holds_by_type.items()
+        condition(kind, holds, why, message, generation, conditions_of(before), now) for kind, holds in holds_by_type.items()
     ]
-    others = [entry for entry in before.get("conditions") or [] if entry["type"] not in CONDITIONS_OF_PHASE]
+    others = [entry for entry in conditions_of(before) if entry["type"] not in CONDITIONS_OF_PHASE]
     return {"observedGeneration": generation, "phase": phase, "conditions": [*conditions, *others]}
 
 
@@ -138,9 +137,7 @@ def minimal(status: Status) -> Status:
     }
     if session := status.get("session"):
         kept["session"] = {name: session.get(name) for name in ("id", "path", "manifestSha256")} | {"uploaded": None}
-    conditions = [
-        {**entry, "message": for_status(entry["message"], SHORT) + SHORTENED} for entry in status.get("conditions") or []
-    ]
+    conditions = [{**entry, "message": for_status(entry["message"], SHORT) + SHORTENED} for entry in conditions_of(status)]
     return {
         **kept,
         "conditions": conditions,

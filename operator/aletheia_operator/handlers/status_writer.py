@@ -78,10 +78,9 @@ class StatusWriter:
         """Update the generation, and the conditions that other controllers write."""
         self._seen = _seen(body)
         self.generation = body["metadata"]["generation"]
-        own = [entry for entry in self._before.get("conditions") or [] if entry["type"] in CONDITIONS_OF_PHASE]
-        others = [
-            entry for entry in (body.get("status") or {}).get("conditions") or [] if entry["type"] not in CONDITIONS_OF_PHASE
-        ]
+        own = [entry for entry in conditions_of(self._before) if entry["type"] in CONDITIONS_OF_PHASE]
+        written = conditions_of(body.get("status") or {})
+        others = [entry for entry in written if entry["type"] not in CONDITIONS_OF_PHASE]
         self._before = {**self._before, "conditions": [*own, *others]}
 
     async def claim(self, operator: str, expired: Mark | None = None, fields: Status | None = None) -> str | Claim:
@@ -324,7 +323,7 @@ def _with_digest(status: Mapping[str, Any], session_id: str, manifest_sha256: st
 
 def _uncontested(status: Mapping[str, Any]) -> Status:
     """Return the status without the condition Contested, which this operator set when it left the Investigation alone."""
-    return {**status, "conditions": [entry for entry in status.get("conditions") or [] if entry["type"] != CONTESTED]}
+    return {**status, "conditions": [entry for entry in conditions_of(status) if entry["type"] != CONTESTED]}
 
 
 def _is_too_large(error: SourceError) -> bool:
