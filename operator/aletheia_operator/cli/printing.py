@@ -23,9 +23,9 @@ WIDE = 100_000
 """Columns if the output is no terminal: nothing is cut."""
 
 
-def inert(text: str, style: str = "", limit: int | None = None) -> Text:
-    """Return untrusted text on one line, with control characters escaped. `limit`: maximum length; None: no limit."""
-    return Text(for_terminal(text, limit), style=style, no_wrap=limit is not None)
+def inert(text: str, style: str = "") -> Text:
+    """Return untrusted text on one line, with control characters escaped."""
+    return Text(for_terminal(text), style=style, no_wrap=False)
 
 
 class _Console(Console):

@@ -23,6 +23,7 @@ from aletheia_operator.cli.views import (
 from aletheia_operator.show.bounds import is_within
 from aletheia_operator.show.captured import CapturedSession, unknown
 from aletheia_operator.show.objects import Numbered
+from aletheia_operator.text.display import for_terminal
 from aletheia_operator.text.encoding import dumps
 
 FOR = "Only about this object: NAME or KIND/NAME. Repeatable."
@@ -113,7 +114,7 @@ def objects(options: Options) -> int:
             return write_json(dumps(entry) + b"\n" for _, _, entry in found)
         if output in ("yaml", "name"):
             for _, _, entry in found:
-                sys.stdout.write(as_yaml(entry) if output == "yaml" else f"{_inert(place_of(entry))}\n")
+                sys.stdout.write(as_yaml(entry) if output == "yaml" else f"{for_terminal(place_of(entry))}\n")
             return ExitCode.OK
         return show_blocks(session, lambda page, times: object_blocks(found), why_empty(session, "objects", "object"))
 
@@ -149,12 +150,6 @@ def _require_known(options: Options, names: Iterator[str]) -> None:
     for name in options.about:
         if not any(map(about([name]), known)):
             raise unknown("object", name, known)
-
-
-def _inert(text: str) -> str:
-    from aletheia_operator.text.display import for_terminal
-
-    return for_terminal(text)
 
 
 def _for_option() -> click.Option:
