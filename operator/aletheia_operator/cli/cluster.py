@@ -6,7 +6,8 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -50,14 +51,11 @@ class Cluster:
     flags: Sequence[str]
     named_namespace: str | None = None
     """None: that of kubectl's context."""
-    _namespace: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def namespace(self) -> str:
         """The namespace that the user named, else that of kubectl's context."""
-        if not self._namespace:
-            self._namespace.append(self.named_namespace or current_namespace(self.flags))
-        return self._namespace[0]
+        return self.named_namespace or current_namespace(self.flags)
 
     def command(self, *words: str) -> str:
         """Return the command line with which the user runs another command on this cluster."""
@@ -99,9 +97,9 @@ class Cluster:
         headers = {"Content-Type": "application/merge-patch+json", "Accept": "application/json"}
         return self._send("PATCH", f"{path}?fieldManager={FIELD_MANAGER}", body, headers)
 
-    def delete(self, path: str, uid: str | None = None) -> dict[str, Any]:
+    def delete(self, path: str, uid: str) -> dict[str, Any]:
         """Delete an object, if it still has this `uid`. Raises ApiError, Refused."""
-        return self._send("DELETE", path, {"preconditions": {"uid": uid}} if uid else None)
+        return self._send("DELETE", path, {"preconditions": {"uid": uid}})
 
     def watch(self, path: str, seconds: int, **query: str) -> Iterator[dict[str, Any]]:
         """Yield watch events `{type, object}` of a collection until the server ends the answer. Raises ApiError, Refused."""

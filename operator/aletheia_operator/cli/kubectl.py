@@ -64,7 +64,7 @@ class Proxy:
 
 
 @contextmanager
-def kubectl_proxy(flags: Sequence[str], accept: str = OURS) -> Iterator[Proxy]:
+def kubectl_proxy(flags: Sequence[str], accept: str) -> Iterator[Proxy]:
     """Run `kubectl proxy`. Raises Refused if it does not start.
 
     `flags`: kubectl's own, for example `--context`; `accept`: a pattern of the paths that it passes on.

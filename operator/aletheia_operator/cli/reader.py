@@ -11,7 +11,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -66,7 +66,6 @@ class SessionReader:
     raw: RawFiles
     key: Callable[[], str] | None = None
     """Returns the secret key of a sealed session. None: it is not sealed."""
-    _keys: list[str] = field(default_factory=list)
 
     @property
     def session_id(self) -> str:
@@ -95,17 +94,19 @@ class SessionReader:
         if artifact is None:
             raise FileNotFoundError(2, "no such artifact", path)
         file = self.raw.open(artifact)
-        return file if self.key is None or plain_path(artifact) == artifact.path else self._opened(file, artifact)
-
-    def unlock(self) -> None:
-        """Read the key of a sealed session, once. Raises Refused, AgeError: it has no key, or a wrong one."""
-        if self.key is not None and not self._keys:
-            self._keys.append(self.key())
-
-    def _opened(self, file: BinaryIO, artifact: Artifact) -> BinaryIO:
-        self.unlock()
+        if self.key is None or plain_path(artifact) == artifact.path:
+            return file
         with file:
-            return decrypted(lambda write: age.decrypt(file, write, age.parse_identities(self._keys[0])))
+            identities = self.unlock()
+            return decrypted(lambda write: age.decrypt(file, write, identities))
+
+    def unlock(self) -> list[Any]:
+        """Return what opens a sealed session, [] for another. Its key is read once. Raises Refused, AgeError."""
+        return self._identities
+
+    @cached_property
+    def _identities(self) -> list[Any]:
+        return [] if self.key is None else age.parse_identities(self.key())
 
 
 def decrypted(decrypt: Callable[[age.Write], None]) -> BinaryIO:
