@@ -5,7 +5,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,10 @@ COMMANDS = {
         "write the report of a session: what broke, how that is known, and what is missing",
         READ,
     ),
-    "fetch": Entry(**{**vars(SESSION_COMMANDS["fetch"]), "section": KEEP}),
-    "verify": Entry(**{**vars(SESSION_COMMANDS["verify"]), "section": KEEP}),
-    "export": Entry(**{**vars(SESSION_COMMANDS["export"]), "section": KEEP}),
-    "import": Entry(**{**vars(SESSION_COMMANDS["import"]), "section": KEEP}),
-    "decrypt": Entry(**{**vars(SESSION_COMMANDS["decrypt"]), "section": KEEP}),
-    "reseal": Entry(**{**vars(SESSION_COMMANDS["reseal"]), "section": KEEP}),
+    **{
+        name: replace(SESSION_COMMANDS[name], section=KEEP)
+        for name in ("fetch", "verify", "export", "import", "decrypt", "reseal")
+    },
     "session": Entry("program", "session", "sessions on the volume or in a folder", KEEP),
     "doctor": Entry("doctor", "command", "say what would fail here, and the command that fixes it", SET_UP),
     "completion": Entry("completing", "command", "print the script that completes commands and names in your shell", SET_UP),
