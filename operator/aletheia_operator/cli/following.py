@@ -49,7 +49,7 @@ def wait(options: Options) -> int:
 def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) -> int:
     """Show the progress of an Investigation until it ends. `timeout`: a duration; None: no limit."""
     progress = Progress(investigation)
-    deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+    deadline = None if timeout is None else time.monotonic() + _timeout_seconds(timeout)
     try:
         with progress.shown():
             for state in states(cluster, investigation, deadline):
@@ -205,7 +205,7 @@ def _reason(investigation: Investigation) -> str:
     return for_terminal(f"{found.get('reason', '')}: {found.get('message', '')}".strip(": "))
 
 
-def _seconds(text: str) -> int:
+def _timeout_seconds(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as e:

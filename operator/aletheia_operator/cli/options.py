@@ -128,8 +128,8 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
     return investigation_names(context, parameter, incomplete)
 
 
-def session_argument(required: bool = True) -> click.Argument:
-    return click.Argument(["session"], metavar="SESSION", required=required, shell_complete=_names)
+def session_argument() -> click.Argument:
+    return click.Argument(["session"], metavar="SESSION", shell_complete=_names)
 
 
 def report_options() -> list[click.Parameter]:
