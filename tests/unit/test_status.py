@@ -124,7 +124,8 @@ def test_counts_are_of_the_manifest_alone() -> None:
 )
 def test_conditions_follow_from_the_phase(phase: str, ready: str, reconciling: str, stalled: str, succeeded: str) -> None:
     """kstatus reads them as in progress, current or failed. A resource is never ready and stalled at once."""
-    status = of_phase(phase, "words", 3, {}, NOW)
+    reason = ConditionReason.SUSPENDED if phase == "Pending" else None  # what is pending always has a reason of its own
+    status = of_phase(phase, "words", 3, {}, NOW, reason)
     assert conditions(status) == {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled, "Succeeded": succeeded}
     assert (status["phase"], status["observedGeneration"]) == (phase, 3)
     for written in status["conditions"]:
