@@ -14,8 +14,9 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Document
 from aletheia_operator.fetchers.kubernetes import logs_by_node
-from aletheia_operator.fetchers.kubernetes.logs import MIRROR, KubernetesLogsFetcher
+from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.logs_by_node import directory_uid
+from aletheia_operator.fetchers.kubernetes.references import MIRROR
 from tests.unit.fakes import Content, FakeKubernetesLogs, InlineParsers, entries_of, make_pod, make_sources
 
 POD = "/api/v1/namespaces/shop/pods/web-0"
