@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aletheia_operator.api import parse_duration
 from aletheia_operator.report.axis import Axis, duration, seconds_of
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import readable_size
@@ -86,10 +87,16 @@ def empty_query(metadata: Mapping[str, Any], artifact: str) -> Query:
     return Query(template or promql, promql, template, float(step) if isinstance(step, int | float) else 0.0, artifact)
 
 
-def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any], now: Query | None = None) -> Query:
-    """Read an artifact of metrics. `now`: the query that it is the baseline of; None if it is no baseline."""
-    wanted = None if now is None else {_key(series.labels) for series in now.series}
+def add_query(queries: list[Query], metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any]) -> None:
+    """Add a range query, or the baseline of one in `queries`, from its artifact. Exemplars and instant queries are left out."""
+    if not isinstance(metadata.get("step_seconds"), int | float):
+        return
     found = empty_query(metadata, artifact)
+    wanted = None
+    if offset := metadata.get("baseline_offset"):
+        found.offset = float(parse_duration(str(offset)))
+        now = next((query for query in queries if query.promql == metadata.get("query")), None)
+        wanted = None if now is None else {_key(series.labels) for series in now.series}
     for entry in entries:
         if not isinstance(entry, dict) or "over_step" in entry:
             continue
@@ -102,7 +109,7 @@ def query_of(metadata: Mapping[str, Any], artifact: str, entries: Iterable[Any],
             continue
         found.labels.append(series.labels)
         found.series = sorted([*found.series, series], key=_interest, reverse=True)[:MAX_LINES]
-    return found
+    queries.append(found)
 
 
 def _samples(values: Sequence[Any]) -> Samples:

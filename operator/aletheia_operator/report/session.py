@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from aletheia_operator.api import parse_duration
-from aletheia_operator.report.charts import Query, query_of
+from aletheia_operator.report.charts import Query, add_query
 from aletheia_operator.report.quotes import Quote, quote
 from aletheia_operator.report.reading import Files, Reading
 from aletheia_operator.session import Artifact, Manifest
@@ -82,15 +81,8 @@ class Source:
         found: list[Query] = []
         with _ReadPart(self, "metrics") as reading:
             for artifact in [*self._of("metrics")][:MAX_METRIC_FILES]:
-                metadata = reading.metadata(artifact.path)
-                if not isinstance(metadata.get("step_seconds"), int | float):
-                    continue  # exemplars, and instant queries
-                offset = metadata.get("baseline_offset")
-                now = next((query for query in found if offset and query.promql == metadata.get("query")), None)
-                query = query_of(metadata, artifact.path, (entry for _, entry in reading.entries(artifact.path)), now)
-                if offset:
-                    query.offset = float(parse_duration(str(offset)))
-                found.append(query)
+                metadata, entries = reading.metadata(artifact.path), reading.entries(artifact.path)
+                add_query(found, metadata, artifact.path, (entry for _, entry in entries))
         return found
 
     def traces(self) -> Iterator[tuple[str, int, Any]]:

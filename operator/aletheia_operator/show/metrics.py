@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from aletheia_operator.api import parse_duration
 from aletheia_operator.report.axis import Axis
-from aletheia_operator.report.charts import Query, Samples, Series, Unit, distinguishing, label_of, query_of
+from aletheia_operator.report.charts import Query, Samples, Series, Unit, add_query, distinguishing, label_of
 from aletheia_operator.show.bounds import is_within
 from aletheia_operator.show.captured import CapturedSession
 from aletheia_operator.show.layout import Block, Column, Page, Span, Table, text
@@ -23,17 +22,11 @@ def queries(session: CapturedSession, since: str | None, until: str | None) -> l
     """Read the range queries and their baselines, each with the series that change most."""
     found: list[Query] = []
     for artifact in session.artifacts("metrics"):
-        metadata = session.metadata(artifact)
-        if not isinstance(metadata.get("step_seconds"), int | float):
-            continue  # exemplars, and instant queries
-        offset = metadata.get("baseline_offset")
-        now = next((query for query in found if offset and query.promql == metadata.get("query")), None)
         entries = (entry for _, entry in session.entries(artifact))
-        query = query_of(metadata, artifact.path, entries, now)
-        query.offset = float(parse_duration(str(offset))) if offset else 0.0
+        add_query(found, session.metadata(artifact), artifact.path, entries)
+    for query in found:
         for series in query.series:
             series.samples = [sample for sample in series.samples if is_within(_stamp(sample[0] + query.offset), since, until)]
-        found.append(query)
     return found
 
 
