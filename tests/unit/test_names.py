@@ -84,12 +84,6 @@ def test_a_timestamp_is_utc_to_the_second(moment: datetime) -> None:
     assert generate_timestamp(moment) == "2025-10-21T14-30-45"
 
 
-def test_without_a_moment_the_timestamp_is_the_present() -> None:
-    """It is between two readings of the clock."""
-    before = generate_timestamp(datetime.now(UTC))
-    assert before <= generate_timestamp() <= generate_timestamp(datetime.now(UTC))
-
-
 def test_artifacts_of_one_second_get_names_of_their_own() -> None:
     """The second and third file get a number."""
     taken: set[str] = set()

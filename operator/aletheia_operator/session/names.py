@@ -11,9 +11,9 @@ MAX_SESSION_ID_DIGITS = 64  # all of a SHA-256
 _DIGEST_DIGITS = 8
 
 
-def generate_timestamp(now: datetime | None = None) -> str:
-    """Format a time for file names: `2025-10-21T14-30-45`, UTC. `now` None: the current time."""
-    return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S")
+def generate_timestamp(now: datetime) -> str:
+    """Format a time for file names: `2025-10-21T14-30-45`, UTC."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S")
 
 
 def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
