@@ -14,7 +14,7 @@ from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError, Unavailable
 from aletheia_operator.clients.http import Http
 from aletheia_operator.fetchers.loki import LokiFetcher
-from aletheia_operator.handlers.datasources import CHECK_INTERVAL, RETRY_INTERVAL, check, is_due, look
+from aletheia_operator.handlers.datasources import CHECK_INTERVAL, RETRY_INTERVAL, check, check_due, is_due
 from tests.unit.fakes import NOW, FakeKubernetes, make_tools
 
 
@@ -138,7 +138,7 @@ async def test_a_fault_of_one_check_leaves_the_others_alone(tmp_path: Path, capl
     broken = source()
     broken["metadata"] = {"name": "broken", "generation": 2}  # without a uid
     kubernetes = FakeKubernetes(lists={paths.DATA_SOURCES: [broken, source()]})
-    await look(make_tools(tmp_path, Probed(), kubernetes=kubernetes))
+    await check_due(make_tools(tmp_path, Probed(), kubernetes=kubernetes))
     assert [path for path, _, _ in kubernetes.patches] == [f"{paths.DATA_SOURCES}/logs"]
     assert "checking DataSource broken failed" in caplog.text
 

@@ -157,5 +157,5 @@ async def test_a_pod_without_a_node(name: str | None) -> None:
     """No node is read for it, nor is a path made of a name that is none."""
     cluster = a_cluster(a_node("Unknown"))
     health = NodeHealth(cluster.real(), name)
-    await health.look()
+    await health.refresh()
     assert (health.lost, health.words, cluster.asked) == (False, "", [])

@@ -27,7 +27,7 @@ class Rig:
         self.noticed = Noticed(self.kubernetes.real(), self.clock)
 
     async def looks(self, number: int = 1, namespaces: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-        return [await self.noticed.look(namespaces) for _ in range(number)]
+        return [await self.noticed.missed(namespaces) for _ in range(number)]
 
 
 @pytest.mark.parametrize(

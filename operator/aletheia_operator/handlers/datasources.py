@@ -41,7 +41,7 @@ async def watch(tools: Tools) -> None:
     """Check DataSources that are due, until cancelled."""
     while True:
         try:
-            await look(tools)
+            await check_due(tools)
         except SourceError as e:
             log.warning("DataSources cannot be checked: %s", e.message)
         except Exception:
@@ -49,7 +49,7 @@ async def watch(tools: Tools) -> None:
         await asyncio.sleep(LOOK_INTERVAL_SECONDS)
 
 
-async def look(tools: Tools) -> None:
+async def check_due(tools: Tools) -> None:
     """Check all DataSources that are due once, concurrently. A fault of one check is logged, and does not affect others."""
     found = [item async for item in tools.kubernetes.list(paths.DATA_SOURCES)]
     metrics.forget_other_data_sources({item["metadata"]["name"] for item in found})

@@ -43,7 +43,7 @@ class Jobs:
     template: str
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _looking: asyncio.Task[Mapping[str, Any] | None] | None = field(init=False, default=None)
+    _listing: asyncio.Task[Mapping[str, Any] | None] | None = field(init=False, default=None)
 
     async def capture(self, order: Order, is_gone: Callable[[], bool]) -> WriteResult | None:
         """Capture in a Job, and wait for its end. Returns DONE if it wrote the last status, GONE if the resource is deleted.
@@ -120,7 +120,7 @@ class Jobs:
             if order.cancelled.is_set() and deleted_at is None:
                 await self._delete(order.owner.uid, "Foreground")  # it stays until its pods have ended
                 deleted_at = self.clock()
-            jobs = await self._look()
+            jobs = await self._next_list()
             if jobs is None:
                 continue
             state = watch.see(jobs.get(fence_name(order.owner.uid)), self.clock())
@@ -129,11 +129,11 @@ class Jobs:
             if deleted_at is not None and self.clock() - deleted_at > CANCEL_SECONDS:
                 return JobState.STUCK
 
-    async def _look(self) -> Mapping[str, Any] | None:
+    async def _next_list(self) -> Mapping[str, Any] | None:
         """Wait for the next list. Returns the Jobs by name; None if the API server does not answer."""
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._list())
-        return await asyncio.shield(self._looking)
+        if self._listing is None or self._listing.done():
+            self._listing = asyncio.create_task(self._list())
+        return await asyncio.shield(self._listing)
 
     async def _list(self) -> Mapping[str, Any] | None:
         await self.sleep(LOOK_SECONDS)

@@ -48,7 +48,7 @@ async def sweep(sweeper: Sweeper, interval_seconds: float, leadership: Leadershi
 
 def of_captures(supervisor: Supervisor, namespaces: tuple[str, ...]) -> tuple[Coroutine[Any, Any, None], ...]:
     """Return the work for captures: none of it waits for the rest."""
-    return look(supervisor, namespaces), beat(supervisor), give_back_memory()
+    return resync(supervisor, namespaces), beat(supervisor), give_back_memory()
 
 
 async def beat(supervisor: Supervisor) -> None:
@@ -61,7 +61,7 @@ async def beat(supervisor: Supervisor) -> None:
             log.exception("saying that captures go on failed")
 
 
-async def look(supervisor: Supervisor, namespaces: tuple[str, ...]) -> None:
+async def resync(supervisor: Supervisor, namespaces: tuple[str, ...]) -> None:
     """Look for Investigations that the watch missed, and write statuses that were not written."""
     while True:
         await asyncio.sleep(LOOK_INTERVAL_SECONDS)
@@ -70,7 +70,7 @@ async def look(supervisor: Supervisor, namespaces: tuple[str, ...]) -> None:
             await supervisor.look_for_unnoticed(namespaces)
         except SourceError as e:
             log.warning("Investigations cannot be listed: %s", e.message)
-        except Exception:  # the probe depends on this look
+        except Exception:  # the probe depends on this loop
             log.exception("looking for overlooked Investigations failed")
 
 

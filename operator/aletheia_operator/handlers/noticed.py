@@ -42,7 +42,7 @@ class Noticed:
         """Forget an Investigation that is gone."""
         self._uids.discard(uid)
 
-    async def look(self, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    async def missed(self, namespaces: tuple[str, ...]) -> tuple[str, ...]:
         """Return the Investigations, as NAMESPACE/NAME, that the watch missed.
 
         `namespaces`: each has its own watch; empty: one watch shows all. A watch shows changes in their order: if it has

@@ -65,13 +65,13 @@ class SlotRequest:
         ends: set[asyncio.Future[Any]] = {turn.given, *tasks}
         try:
             done, _ = await asyncio.wait(ends, timeout=LOOK_AFTER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if not done and await self._look(turn, ends):
+            if not done and await self._hasten_if_urgent(turn, ends):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             return turn.given.done()
         finally:
             await _end(tasks)
 
-    async def _look(self, turn: Turn, ends: Collection["asyncio.Future[Any]"]) -> bool:
+    async def _hasten_if_urgent(self, turn: Turn, ends: Collection["asyncio.Future[Any]"]) -> bool:
         """Let an urgent Investigation go before others. Returns False if one of `ends` is done earlier."""
         looking = asyncio.create_task(self.why_urgent())
         try:

@@ -140,7 +140,7 @@ class Supervisor:
 
     async def look_for_unnoticed(self, namespaces: tuple[str, ...]) -> None:
         """Compare existing with observed Investigations, to detect a stale watch. Raises SourceError."""
-        self.unnoticed = await self._noticed.look(namespaces)
+        self.unnoticed = await self._noticed.missed(namespaces)
 
     async def write_again(self) -> None:
         """Write the last statuses that could not be written, and those that the API server does not show."""

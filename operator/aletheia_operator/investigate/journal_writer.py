@@ -92,7 +92,7 @@ class JournalWriter:
             yield
         finally:
             self._asked -= 1
-            self._look()
+            self._wake_if_all_wait()
 
     async def record_done(self, done: Done) -> None:
         """Record a question as done, and give its files their names. An artifact that cannot be renamed becomes a gap."""
@@ -115,7 +115,7 @@ class JournalWriter:
     async def _record(self, done: Done) -> None:
         await in_thread(self.saving, self._write, partial(self.session.record, sync=False), done)
         self._waiting.append(done)
-        self._look()
+        self._wake_if_all_wait()
         async with self._committing:
             if all(other is not done for other in self._waiting):
                 return  # together with another
@@ -128,7 +128,7 @@ class JournalWriter:
                 self._waiting += [other for other in batch if other is not done]
                 raise
 
-    def _look(self) -> None:
+    def _wake_if_all_wait(self) -> None:
         if len(self._waiting) >= self._asked:
             self._all_wait.set()
 

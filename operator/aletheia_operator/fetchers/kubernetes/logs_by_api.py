@@ -110,7 +110,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
         except Unavailable as e:
             step, error = NextStep.READ_AGAIN, e
             await log.remember_fragment(log.position.lines > before[0])
-            await source.node.look()
+            await source.node.refresh()
         except Rejected as e:
             if e.reason == GapReason.SAVE_FAILED:
                 raise

@@ -37,7 +37,7 @@ class NodeHealth:
         """Return the message of a gap of a log on this node, with the node's name and state."""
         return f"{self.words}; {message}" if self.words else message
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Update `lost` and `words`. They stay as they are if the node cannot be read: another reason may be why."""
         if not self._place:
             return
@@ -57,7 +57,7 @@ class NodeHealth:
     async def is_still_lost(self) -> bool:
         """Return whether the node was found lost before, and is still lost."""
         if self.lost:
-            await self.look()
+            await self.refresh()
         return self.lost
 
 
