@@ -163,7 +163,7 @@ def left_behind(snapshot: Snapshot, s3: S3, written: list[bytes], logged: str) -
     posted: list[tuple[str, str, str]] = []
     post_end(snapshot, lambda *event: posted.append(event))
     body = {"metadata": {"name": "incident", "namespace": "shop", "uid": "u"}}
-    left["Events"] = orjson.dumps([event_of(body, *event, NOW, 1, "one") for event in posted])
+    left["Events"] = orjson.dumps([event_of(body, *event, NOW, 1) for event in posted])
     left["the operator's log"] = logged.encode()
     return left
 

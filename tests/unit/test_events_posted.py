@@ -7,7 +7,7 @@ import pytest
 
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.handlers import events as module
-from aletheia_operator.handlers.events import Events
+from aletheia_operator.handlers.events import EventRecorder
 from tests.unit.fakes import LONGEST_TEST_SECONDS, NOW, UID, Clock, FakeKubernetes, forever
 
 BODY = {"metadata": {"namespace": "shop", "name": "incident", "uid": UID}}
@@ -16,7 +16,7 @@ BODY = {"metadata": {"namespace": "shop", "name": "incident", "uid": UID}}
 async def test_an_event_names_its_resource_and_who_says_it() -> None:
     """With the fields that kubectl describe and field selectors use; quoted text is inert and short."""
     kubernetes = FakeKubernetes()
-    events = Events(kubernetes.real(), Clock())
+    events = EventRecorder(kubernetes.real(), Clock())
     events.emit(BODY, "Warning", "Unavailable", "\x1b[2J" + "x" * 5000)
     await events.close()
     ((path, event),) = kubernetes.created
@@ -37,7 +37,7 @@ async def test_an_event_names_its_resource_and_who_says_it() -> None:
 async def test_names_are_unique_and_valid() -> None:
     """Many in one moment, of names of any length."""
     kubernetes = FakeKubernetes()
-    events = Events(kubernetes.real(), Clock())
+    events = EventRecorder(kubernetes.real(), Clock())
     for name in ("a" * 253, "a" * 219 + ".-b", "a"):
         for _ in range(50):
             events.emit({"metadata": {**BODY["metadata"], "name": name}}, "Normal", "Started", "")
@@ -59,7 +59,7 @@ async def test_a_refused_event_costs_no_other() -> None:
             return await super().create(path, body)
 
     kubernetes = Refusing()
-    events = Events(kubernetes.real(), Clock(NOW))
+    events = EventRecorder(kubernetes.real(), Clock(NOW))
     for reason in ("Bad", "Worse", "Good"):
         events.emit(BODY, "Normal", reason, "")
     await events.close()
@@ -75,7 +75,7 @@ async def test_an_api_server_that_hangs_holds_nobody(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.01)
     monkeypatch.setattr(module, "MAX_WAITING", 3)
-    events = Events(Hanging().real(), Clock())
+    events = EventRecorder(Hanging().real(), Clock())
     for _ in range(10):
         events.emit(BODY, "Normal", "Started", "")
         await asyncio.sleep(0)

@@ -125,7 +125,7 @@ def test_gaps_and_events_are_inert(text: str) -> None:
     """Target and message of a gap, and the message of an Event."""
     assert_inert(gap_of("Loki", Missing(text, GapReason.REJECTED, text)).to_json())
     body = {"metadata": {"name": "incident", "namespace": "shop", "uid": "u"}}
-    assert_inert(event_of(body, "Warning", "Rejected", text, NOW, 1, "one"))
+    assert_inert(event_of(body, "Warning", "Rejected", text, NOW, 1))
 
 
 @every_text

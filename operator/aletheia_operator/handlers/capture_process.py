@@ -18,7 +18,7 @@ from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kill_timer import EXIT_CODE, end_process_after
 from aletheia_operator.clients.kubernetes import Kubernetes, connect
 from aletheia_operator.clients.lease import Lease, LeaseTimes
-from aletheia_operator.handlers.events import Events
+from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import FenceLost, fence_name, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.job_objects import STOPPED
@@ -158,7 +158,7 @@ class CaptureProcess:
         if body is None or has_ended(body.get("status") or {}):
             log.info("%s/%s: nothing to capture, it has ended or is gone", self.owner.namespace, self.owner.name)
             return DONE
-        events = Events(self.tools.kubernetes, self.tools.now)
+        events = EventRecorder(self.tools.kubernetes, self.tools.now)
         writer = StatusWriter(self.tools.kubernetes, body, self.tools.now)
         self._current = Run(body, self._shared(events), writer)
         beating = asyncio.create_task(self._beat(writer))
@@ -177,7 +177,7 @@ class CaptureProcess:
                 log.error("%s/%s was taken over by another operator", self.owner.namespace, self.owner.name)
                 self.stop()
 
-    def _shared(self, events: Events) -> Shared:
+    def _shared(self, events: EventRecorder) -> Shared:
         settings = self.settings
         return Shared(
             tools=self.tools,

@@ -28,13 +28,12 @@ log = logging.getLogger(__name__)
 Body = Mapping[str, Any]
 
 
-class Events:
+class EventRecorder:
     """Posts Events one after the other, in the background. Call `close` at the end."""
 
-    def __init__(self, kubernetes: Kubernetes, now: Callable[[], datetime], instance: str = COMPONENT) -> None:
+    def __init__(self, kubernetes: Kubernetes, now: Callable[[], datetime]) -> None:
         self._kubernetes = kubernetes
         self._now = now
-        self._instance = instance
         self._waiting: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(MAX_WAITING)
         self._number = 0
         self._task = asyncio.create_task(self._post_all())
@@ -42,7 +41,7 @@ class Events:
     def emit(self, body: Body, kind: str, reason: str, message: str) -> None:
         """Post an Event on the resource `body`: of this `kind` (Normal or Warning), reason and message. Returns at once."""
         self._number += 1
-        event = event_of(body, kind, reason, message, self._now(), self._number, self._instance)
+        event = event_of(body, kind, reason, message, self._now(), self._number)
         try:
             self._waiting.put_nowait((event["metadata"]["namespace"], event))
         except asyncio.QueueFull:
@@ -69,7 +68,7 @@ class Events:
                 self._waiting.task_done()
 
 
-def event_of(body: Body, kind: str, reason: str, message: str, now: datetime, number: int, instance: str) -> dict[str, Any]:
+def event_of(body: Body, kind: str, reason: str, message: str, now: datetime, number: int) -> dict[str, Any]:
     """Return an Event. Its name is unique by time and `number`."""
     metadata, time = body["metadata"], format_time(now.replace(microsecond=0))
     name = f"{metadata['name'][:MAX_NAME].rstrip('.-')}.{int(now.timestamp() * 1_000_000):x}{number % 0x10000:04x}"
@@ -89,7 +88,7 @@ def event_of(body: Body, kind: str, reason: str, message: str, now: datetime, nu
         "message": for_status(message, MAX_MESSAGE),
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
-        "reportingInstance": instance,
+        "reportingInstance": COMPONENT,
         "firstTimestamp": time,
         "lastTimestamp": time,
         "count": 1,

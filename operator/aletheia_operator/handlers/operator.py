@@ -22,7 +22,7 @@ from aletheia_operator.clients.lease import Lease, LeaseTimes
 from aletheia_operator.clients.pace import Pace
 from aletheia_operator.handlers import datasources, loops
 from aletheia_operator.handlers.event_loop import LoopWatch
-from aletheia_operator.handlers.events import Events
+from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import fence_name
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.jobs import Jobs
@@ -134,7 +134,7 @@ class _Handlers:
         self._kubelets = setup.kubelets(self._kubernetes)
         tools = setup.tools(self._kubernetes, self._kubelets)
         await self._trust.wait_for_policy(tools.now())
-        self.events = Events(self._kubernetes, tools.now)
+        self.events = EventRecorder(self._kubernetes, tools.now)
         self.supervisor = Supervisor(await self._shared(tools))
         self.sweeper = Sweeper(
             tools.layout,
