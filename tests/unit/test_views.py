@@ -25,7 +25,7 @@ from aletheia_operator.session.manifest_file import manifest_bytes, read_copy
 from aletheia_operator.show.bounds import bound, is_within
 from aletheia_operator.show.captured import BriefFiles, CapturedSession
 from aletheia_operator.show.layout import Column, Page, Paragraph, Span, Table, width_of
-from aletheia_operator.show.log_lines import LogQuery, log_lines
+from aletheia_operator.show.log_lines import LogFilter, log_lines
 from aletheia_operator.show.metrics import csv_lines, sparkline
 from aletheia_operator.text.display import for_json, log_line
 from tests.support.captures import Memory, capture
@@ -136,7 +136,7 @@ def test_an_encoding_without_bars(session: Path) -> None:
 
 def lines(directory: Path, **query: Any) -> list[str]:
     """Return the texts of the lines found, with lines of the context in brackets."""
-    found = log_lines(captured(directory), LogQuery(**query))
+    found = log_lines(captured(directory), LogFilter(**query))
     return [f"[{line.text}]" if line.is_context else line.text for group in found for line in group]
 
 
@@ -165,7 +165,7 @@ def test_lines_that_are_looked_for(query: dict[str, Any], expected: list[str], s
 
 def test_pods_are_merged_by_time(session: Path) -> None:
     """Lines of all pods are ordered by their times. A pod's own lines keep their order."""
-    found = [line for group in log_lines(captured(session), LogQuery()) for line in group]
+    found = [line for group in log_lines(captured(session), LogFilter()) for line in group]
     assert [line.order for line in found] == sorted(line.order for line in found)
     assert {line.pod for line in found} == {"web-1-a", "web-1-b"}
 
@@ -379,7 +379,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     session = large(tmp_path, 20_000)
     tracemalloc.start()
     try:
-        assert sum(len(group) for group in log_lines(session, LogQuery(level="ERROR", context=2))) == 20 * 5 - 2
+        assert sum(len(group) for group in log_lines(session, LogFilter(level="ERROR", context=2))) == 20 * 5 - 2
         assert sum(map(len, session.pieces(session.artifacts("logs")))) > 4_000_000
         assert tracemalloc.get_traced_memory()[1] < 2_500_000
     finally:
@@ -455,7 +455,7 @@ def test_many_pods(tmp_path: Path) -> None:
     for number in range(40):
         incident.log(f"web-1-{number}", *(f"{minute} INFO {number} at {minute}" for minute in range(10)))
     directory = Recording(incident).write(tmp_path)
-    found = [line for group in log_lines(captured(directory), LogQuery()) for line in group]
+    found = [line for group in log_lines(captured(directory), LogFilter()) for line in group]
     assert len(found) == 400
     assert [line.order for line in found] == sorted(line.order for line in found)
     opened: set[int] = set()
@@ -468,7 +468,7 @@ def test_many_pods(tmp_path: Path) -> None:
 
     manifest = read_copy(directory)[0]
     before = len(os.listdir("/proc/self/fd"))
-    counted = log_lines(CapturedSession(manifest, Counting()), LogQuery())
+    counted = log_lines(CapturedSession(manifest, Counting()), LogFilter())
     assert sum(map(len, counted)) == 400
     assert max(opened) - before <= 3
     with BriefFiles(PlainFiles(directory)).open("data/logs/web-1-0.json") as file:

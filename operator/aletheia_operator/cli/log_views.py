@@ -21,7 +21,7 @@ from aletheia_operator.cli.views import (
     write_lines,
 )
 from aletheia_operator.show.captured import CapturedSession
-from aletheia_operator.show.log_lines import LogLine, LogQuery, log_lines, selected
+from aletheia_operator.show.log_lines import LogFilter, LogLine, log_lines, selected
 from aletheia_operator.text.batches import LEVEL_CODES
 from aletheia_operator.text.encoding import dumps
 
@@ -50,7 +50,7 @@ def logs(options: Options) -> int:
         return _show(options, session, query, groups)
 
 
-def _show(options: Options, session: CapturedSession, query: LogQuery, groups: Iterable[list[LogLine]]) -> int:
+def _show(options: Options, session: CapturedSession, query: LogFilter, groups: Iterable[list[LogLine]]) -> int:
     from aletheia_operator.show.logs import LogView
 
     with opened_page() as (page, file):
@@ -75,9 +75,9 @@ def _take_context(options: Options) -> None:
         options.context = context.find_root().params.get("context")
 
 
-def _query(options: Options, session: CapturedSession) -> LogQuery:
+def _query(options: Options, session: CapturedSession) -> LogFilter:
     since, until = bounds(options, session)
-    return LogQuery(
+    return LogFilter(
         pods=options.pod,
         containers=options.container,
         run=options.run,

@@ -86,9 +86,9 @@ def bounds(options: Options, session: CapturedSession) -> tuple[str | None, str 
 
 def pattern_of(options: Options) -> Any:
     """Return --grep, compiled; None without it. Raises NotShown."""
-    from aletheia_operator.show.log_lines import LogQuery
+    from aletheia_operator.show.log_lines import LogFilter
 
-    return LogQuery(grep=options.grep, ignore_case=options.ignore_case).pattern
+    return LogFilter(grep=options.grep, ignore_case=options.ignore_case).pattern
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from aletheia_operator.findings.templates import BUCKETS
 from aletheia_operator.findings.top_errors import MOST, top_errors
 from aletheia_operator.show.captured import CapturedSession
 from aletheia_operator.show.layout import Block, Column, Span, Table
-from aletheia_operator.show.log_lines import LogLine, LogQuery, log_lines
+from aletheia_operator.show.log_lines import LogFilter, LogLine, log_lines
 from aletheia_operator.show.times import Times
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.sizes import counted
@@ -31,10 +31,10 @@ def all_errors(session: CapturedSession) -> Errors:
             return [error for error in found if isinstance(error, Mapping)]
     if not session.has("logs"):
         return []
-    return counted_errors(session, LogQuery(level="ERROR"))
+    return counted_errors(session, LogFilter(level="ERROR"))
 
 
-def counted_errors(session: CapturedSession, query: LogQuery) -> Errors:
+def counted_errors(session: CapturedSession, query: LogFilter) -> Errors:
     """Count the templates of the matching lines. Reads the logs; memory is bounded. Raises NotShown."""
     facts = LogFacts()
     window = session.manifest.window

@@ -49,7 +49,7 @@ class LogLine:
 
 
 @dataclass(frozen=True)
-class LogQuery:
+class LogFilter:
     """A search for lines. Empty fields and None do not restrict it. `level`: the lowest; `grep`: RE2."""
 
     pods: Sequence[str] = ()
@@ -94,7 +94,7 @@ class LogQuery:
         return self.grep.encode() if is_plain else None
 
 
-def log_lines(session: CapturedSession, query: LogQuery) -> Iterator[list[LogLine]]:
+def log_lines(session: CapturedSession, query: LogFilter) -> Iterator[list[LogLine]]:
     """Yield the lines in order of time, in groups of lines that follow each other in one pod. Raises NotShown."""
     _ = query.pattern  # an invalid pattern is refused before anything is read
     artifacts = selected(session, query.pods)
@@ -137,7 +137,7 @@ class _Search:
     """Searches lines. `captured`: pods with captured logs; lines of Loki about them are left out."""
 
     session: CapturedSession
-    query: LogQuery
+    query: LogFilter
     captured: set[str]
     left_out: int = 0
     _hits: dict[tuple[str, str, int | None], str] = field(default_factory=dict)
