@@ -31,10 +31,10 @@ SEVERITIES = ("critical", "error", "warning", "info")
 
 
 def timeline(options: Options) -> int:
-    from aletheia_operator.show.timeline import about, matches, timeline_blocks
+    from aletheia_operator.show.timeline import matches, object_filter, timeline_blocks
 
     with captured(options) as session:
-        (since, until), pattern, is_about = bounds(options, session), pattern_of(options), about(options.about)
+        (since, until), pattern, is_about = bounds(options, session), pattern_of(options), object_filter(options.about)
         entries = [entry for artifact in session.artifacts("timeline") for _, entry in session.entries(artifact)]
         _require_known(options, (str(entry.get("object")) for entry in entries))
         found = [
@@ -80,10 +80,10 @@ def findings(options: Options) -> int:
 
 def events(options: Options) -> int:
     from aletheia_operator.show.events import event_blocks, merged, message_of, place_of
-    from aletheia_operator.show.timeline import about, matches
+    from aletheia_operator.show.timeline import matches, object_filter
 
     with captured(options) as session:
-        (since, until), pattern, is_about = bounds(options, session), pattern_of(options), about(options.about)
+        (since, until), pattern, is_about = bounds(options, session), pattern_of(options), object_filter(options.about)
         wanted = {name.strip().lower() for name in options.types.split(",")} - {""}
         artifacts = session.artifacts("events")
         if options.about:
@@ -122,9 +122,9 @@ def objects(options: Options) -> int:
 def _objects(session: CapturedSession, options: Options) -> Iterator[Numbered]:
     """Yield the objects that `options.object` names, each once; all if it is empty. Raises NotShown if none matches."""
     from aletheia_operator.show.objects import place_of, without_doubles
-    from aletheia_operator.show.timeline import about
+    from aletheia_operator.show.timeline import object_filter
 
-    is_about = about(options.object)
+    is_about = object_filter(options.object)
     seen: list[str] = []
     number = 0
     entries = (
@@ -144,11 +144,11 @@ def _objects(session: CapturedSession, options: Options) -> Iterator[Numbered]:
 
 def _require_known(options: Options, names: Iterator[str]) -> None:
     """Raise NotShown if --for names an object that is not in `names`."""
-    from aletheia_operator.show.timeline import about
+    from aletheia_operator.show.timeline import object_filter
 
     known = set(names) if options.about else set()
     for name in options.about:
-        if not any(map(about([name]), known)):
+        if not any(map(object_filter([name]), known)):
             raise unknown("object", name, known)
 
 

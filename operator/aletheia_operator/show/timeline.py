@@ -37,7 +37,7 @@ def matches(pattern: Any, *texts: object) -> bool:
     return pattern is None or any(pattern.search(str(text or "")) for text in texts)
 
 
-def about(names: Sequence[str]) -> Callable[[str], bool]:
+def object_filter(names: Sequence[str]) -> Callable[[str], bool]:
     """Return a test: does an object, `kind/name`, match one of `names` (`NAME` or `KIND/NAME`)? Without names all match."""
 
     def is_named(place: str) -> bool:

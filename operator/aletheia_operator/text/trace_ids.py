@@ -36,7 +36,7 @@ class TraceIds:
         """Search the next entries, in order. `block`: encoded entries with SEPARATOR between."""
         end, time, is_error = 0, "", False  # of the entry that the last id was in
         for match in _MENTION.finditer(block):
-            trace_id = normal(next(group for group in match.groups() if group is not None).decode())
+            trace_id = normalized(next(group for group in match.groups() if group is not None).decode())
             if trace_id is None or trace_id in self.error_ids:
                 continue
             if match.start() >= end:  # another entry: each is looked through once, however many ids it has
@@ -59,7 +59,7 @@ class TraceIds:
 
 def first_id(text: bytes) -> str:
     """Return the first trace id that a text mentions; '' if it mentions none."""
-    ids = (normal(next(group for group in match.groups() if group).decode()) for match in _MENTION.finditer(text))
+    ids = (normalized(next(group for group in match.groups() if group).decode()) for match in _MENTION.finditer(text))
     return next((trace_id for trace_id in ids if trace_id is not None), "")
 
 
@@ -70,7 +70,7 @@ def _entry_around(block: bytes, after: int, match: "re.Match[bytes]") -> tuple[i
     return (after if start < 0 else start + len(SEPARATOR)), (len(block) if end < 0 else end)
 
 
-def normal(text: str) -> str | None:
+def normalized(text: str) -> str | None:
     """Return an id as 32 lower-case hex digits, or 16 if its upper half is zero; None for zero, which is not an id."""
     digits = text.lower().lstrip("0")
     return digits.zfill(_SHORT if len(digits) <= _SHORT else 2 * _SHORT) if digits else None

@@ -70,7 +70,7 @@ class Names:
         others = [label for label in labels if label != "__name__"]
         near = ", ".join(
             label
-            for label in self._close(unknown, others, LABEL_SIMILARITY) or others[:MAX_LABELS]
+            for label in self._similar(unknown, others, LABEL_SIMILARITY) or others[:MAX_LABELS]
             if self._readable(self._series(metric, Matcher(label, "!=", b"")))
         )
         return f"metric {metric} has no label {unknown}" + (f"; it has {near}" if near else "")
@@ -81,7 +81,7 @@ class Names:
             names = self.client.metric_names(Selector("", self._forced).text() if self._forced else None, self.window)
         except SourceError:
             return "the server lists no names"
-        near = ", ".join(name for name in self._close(metric, names[:MAX_NAMES]) if self._readable(self._series(name)))
+        near = ", ".join(name for name in self._similar(metric, names[:MAX_NAMES]) if self._readable(self._series(name)))
         return f"the nearest are {near}" if near else ""
 
     def _readable(self, series: Selector) -> bool:
@@ -94,7 +94,7 @@ class Names:
     def _series(self, metric: str, *matchers: Matcher) -> Selector:
         return Selector("", (Matcher("__name__", "=", metric.encode()), *matchers, *self._forced))
 
-    def _close(self, wanted: str, names: Sequence[str], similarity: float = SIMILARITY) -> list[str]:
+    def _similar(self, wanted: str, names: Sequence[str], similarity: float = SIMILARITY) -> list[str]:
         found: list[str] = []
         for first in range(0, len(names), NAMES_PER_TURN):
             with self.client.call.computing():
