@@ -124,12 +124,12 @@ def why_empty(session: CapturedSession, category: str, noun: str, *limits: Any) 
 def _titled(session: CapturedSession, page: Page) -> Iterator[Block]:
     """Yield a line that names the session, on a terminal."""
     from aletheia_operator.report.axis import Axis
-    from aletheia_operator.show.layout import text
+    from aletheia_operator.show.layout import paragraph
 
     if page.width is not None:
         manifest = session.manifest
         owner = f"{manifest.investigation.namespace}/{manifest.investigation.name}"
-        yield text(f"{manifest.session_id}  {owner}  {Axis.of(manifest.window).words}", "dim", hanging=2)
+        yield paragraph(f"{manifest.session_id}  {owner}  {Axis.of(manifest.window).words}", "dim", hanging=2)
 
 
 def write_lines(file: IO[str], lines: Iterable[str]) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.show.diff import Difference
-from aletheia_operator.show.layout import Block, Column, Paragraph, Span, Table, text
+from aletheia_operator.show.layout import Block, Column, Paragraph, Span, Table, paragraph
 from aletheia_operator.text.timestamps import to_the_second
 
 MAX_SAME = 10
@@ -28,19 +28,19 @@ def _headline(name: str, manifest: Manifest) -> Iterator[Block]:
     owner = manifest.investigation
     window = " to ".join(map(to_the_second, manifest.window))
     about = f"{manifest.session_id} {owner.namespace}/{owner.name}, {window}"
-    yield text(f"{name}: {about}", "dim", hanging=2)
+    yield paragraph(f"{name}: {about}", "dim", hanging=2)
     yield Paragraph((Span("  "), Span(manifest.headline or "no headline", "head")), hanging=2)
 
 
 def _title(words: str) -> Iterator[Block]:
-    yield text("")
-    yield text(words, "head")
+    yield paragraph("")
+    yield paragraph(words, "head")
 
 
 def _errors(title: str, errors: Sequence[Any], style: str, none: str) -> Iterator[Block]:
     yield from _title(title)
     if not errors:
-        yield text(none, "dim", indent=2)
+        yield paragraph(none, "dim", indent=2)
         return
     columns = (Column("", right=True), Column(""), Column("", wraps=True))
     yield Table(columns, [_error(error, style) for error in errors])
@@ -66,13 +66,13 @@ def _in_both(found: Difference) -> Iterator[Block]:
     ]
     yield Table((Column("", right=True), Column(""), Column("", wraps=True)), rows)
     if (more := len(found.both) - MAX_SAME) > 0:
-        yield text(f"and {more} more: -o json has all", "dim", indent=2)
+        yield paragraph(f"and {more} more: -o json has all", "dim", indent=2)
 
 
 def _settings(found: Difference, title: str) -> Iterator[Block]:
     yield from _title(title)
     if not found.settings:
-        yield text("none", "dim", indent=2)
+        yield paragraph("none", "dim", indent=2)
         return
     rows = [
         (Span(f"  {setting.object}"), Span(setting.name, "change"), Span(_values(setting.before, setting.after)))
@@ -90,7 +90,7 @@ def _values(before: str | None, after: str | None) -> str:
 def _moved(found: Difference, now: str, before: str) -> Iterator[Block]:
     yield from _title(f"MOVED METRICS ({found.compared} series compared)")
     if not found.moved:
-        yield text("none", "dim", indent=2)
+        yield paragraph("none", "dim", indent=2)
         return
     columns = (
         Column("  METRIC", shrinks=True),

@@ -6,7 +6,7 @@ from typing import Any
 from aletheia_operator.findings.finding import object_text
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.session import Link
-from aletheia_operator.show.layout import Block, Paragraph, Span, text
+from aletheia_operator.show.layout import Block, Paragraph, Span, paragraph
 from aletheia_operator.show.times import Times
 
 STYLES = {"critical": "bad", "error": "error", "warning": "warn", "info": "dim"}
@@ -37,7 +37,7 @@ def finding_blocks(
     for place, (number, finding) in enumerate(ordered):
         is_brief = finding.get("severity") == "info" and not is_wide
         if place and not (is_brief and was_brief):
-            yield text("")
+            yield paragraph("")
         yield from _brief(number, finding) if is_brief else _finding(number, finding, quotes, times)
         was_brief = is_brief
 
@@ -56,9 +56,9 @@ def _finding(number: int, finding: Finding, quotes: Mapping[Link, Sequence[Quote
     since = f", since {times(finding['firstSeen'])}" if finding.get("firstSeen") else ""
     spans = Span(f"{head}{severity.upper()} ", style), Span(str(finding.get("message") or ""), "head")
     yield Paragraph(spans, hanging=indent)
-    yield text(f"{finding.get('rule')} of {object_text(about)}, {finding.get('confidence')}{since}", "dim", indent=indent)
+    yield paragraph(f"{finding.get('rule')} of {object_text(about)}, {finding.get('confidence')}{since}", "dim", indent=indent)
     if because := finding.get("because"):
-        yield text(f"because of: {because}", indent=indent, hanging=2)
+        yield paragraph(f"because of: {because}", indent=indent, hanging=2)
     for link in links_of([finding]):
         for quote in quotes.get(link, ()):
             when = f"{quote.when} " if quote.when else ""

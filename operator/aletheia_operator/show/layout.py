@@ -73,7 +73,7 @@ class Paragraph:
 Block = Table | Paragraph
 
 
-def text(words: str, style: str = "", indent: int = 0, hanging: int = 0) -> Paragraph:
+def paragraph(words: str, style: str = "", indent: int = 0, hanging: int = 0) -> Paragraph:
     """Return a paragraph in one style."""
     return Paragraph((Span(words, style),), indent, hanging)
 

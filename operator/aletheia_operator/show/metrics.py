@@ -9,7 +9,7 @@ from aletheia_operator.report.axis import Axis
 from aletheia_operator.report.charts import Query, Samples, Series, Unit, add_query, distinguishing, label_of
 from aletheia_operator.show.bounds import is_within
 from aletheia_operator.show.captured import CapturedSession
-from aletheia_operator.show.layout import Block, Column, Page, Span, Table, text
+from aletheia_operator.show.layout import Block, Column, Page, Span, Table, paragraph
 from aletheia_operator.show.times import Times
 from aletheia_operator.text.display import for_csv
 from aletheia_operator.text.timestamps import format_time
@@ -40,17 +40,17 @@ def chart_blocks(
     cells = 40 if page.width is None else max(12, min(60, page.width // 3 - 4))
     for number, query in enumerate(now):
         if number:
-            yield text("")
-        yield text(query.title, "head")
+            yield paragraph("")
+        yield paragraph(query.title, "head")
         if query.template and is_wide:
-            yield text(query.promql, "dim", indent=2, hanging=2)
+            yield paragraph(query.promql, "dim", indent=2, hanging=2)
         before = next((other for other in found if other.offset and other.promql == query.promql), None)
         if not any(series.samples for series in query.series):
-            yield text("no samples", "warn", indent=2)
+            yield paragraph("no samples", "warn", indent=2)
             continue
         yield Table(_columns(axis, cells, before, times), _rows(query, before, axis, cells))
         if (more := len(query.labels) - len(query.series) + query.left_out) > 0:
-            yield text(f"{more} more series: -o csv has all", "dim", indent=2)
+            yield paragraph(f"{more} more series: -o csv has all", "dim", indent=2)
 
 
 def _columns(axis: Axis, cells: int, before: Query | None, times: Times) -> Sequence[Column]:
@@ -114,8 +114,8 @@ def sample_blocks(found: Sequence[Query], times: Times) -> Iterator[Block]:
     """Yield a table of samples for each query: a row for each time, a column for each of the series that change most."""
     for number, query in enumerate(query for query in found if not query.offset):
         if number:
-            yield text("")
-        yield text(query.title, "head")
+            yield paragraph("")
+        yield paragraph(query.title, "head")
         names, unit = distinguishing(query.labels), Unit(query)
         columns = [
             Column("TIME"),

@@ -8,7 +8,7 @@ from aletheia_operator.findings.traces import Span as TraceSpan
 from aletheia_operator.findings.traces import spans_of
 from aletheia_operator.report.axis import duration
 from aletheia_operator.report.waterfalls import Bar, Waterfall
-from aletheia_operator.show.layout import Block, Column, Page, Paragraph, Span, Table, text
+from aletheia_operator.show.layout import Block, Column, Page, Paragraph, Span, Table, paragraph
 from aletheia_operator.show.times import Times
 from aletheia_operator.text.sizes import counted
 from aletheia_operator.text.timestamps import format_time
@@ -75,15 +75,15 @@ def waterfall_blocks(found: Sequence[Waterfall], page: Page) -> Iterator[Block]:
     """Yield each trace with a bar for each span."""
     for number, waterfall in enumerate(found):
         if number:
-            yield text("")
+            yield paragraph("")
         failed = f", {waterfall.failed} failed" if waterfall.failed else ""
         about = f"{waterfall.duration}, {counted(waterfall.spans, 'span')} of {counted(waterfall.services, 'service')}{failed}"
         yield Paragraph((Span(f"{waterfall.title}  ", "head"), Span(about, "error" if failed else "")), hanging=2)
         alike = f"; {counted(waterfall.alike, 'more trace')} with the same spans" if waterfall.alike else ""
-        yield text(f"trace {waterfall.trace_id}{alike}", "dim", hanging=2)
+        yield paragraph(f"trace {waterfall.trace_id}{alike}", "dim", hanging=2)
         yield from _bars(waterfall, page)
         if (more := waterfall.spans - len(waterfall.rows)) > 0:
-            yield text(f"{counted(more, 'more span')}: -o json has all", "dim", indent=2)
+            yield paragraph(f"{counted(more, 'more span')}: -o json has all", "dim", indent=2)
 
 
 def _bars(waterfall: Waterfall, page: Page) -> Iterator[Block]:
