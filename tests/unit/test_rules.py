@@ -29,6 +29,9 @@ Object = dict[str, Any]
         ("ErrImagePull", "x509: unknown authority", "", "the registry's certificate is not trusted"),
         ("ErrImagePull", "no match for platform in manifest", "", "the image is not made for the node's architecture"),
         ("ErrImagePull", "no match for platform: not found", "", "the image is not made for the node's architecture"),
+        ("ErrImagePull", "proxyconnect tcp: connection refused", "", "the proxy that its node pulls through does not answer"),
+        ("ErrImagePull", "write /x: no space left on device", "", "the disk of its node has no space left for images"),
+        ("ErrImagePull", f"a: {'b' * 140}: layer is not valid", "", "…layer is not valid"),
         ("ErrImagePull", "a new kind of fault", "", 'Failed to pull image "shop/app:2": a new kind of fault'),
         ("ErrImageNeverPull", "", "Container image is not present", "it is not on the node, and imagePullPolicy is Never"),
         ("InvalidImageName", "", "couldn't parse image reference", "its name is not valid"),
@@ -116,7 +119,8 @@ def test_why_a_job_failed(condition: Object, words: str | None, kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    "reason", ["MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"]
+    "reason",
+    ["MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule", "UnknownTimeZone"],
 )
 def test_why_a_cron_job_did_not_start(reason: str) -> None:
     """The message has the controller's words. An event of another kind does not count."""
@@ -137,6 +141,10 @@ def test_a_cron_job_that_waits_or_is_suspended() -> None:
     suspended = Incident().add(item("CronJob", "nightly", {"suspend": True}), of=("CronJob", "nightly"))
     finding = found(suspended, "CronJobMissed")
     assert (finding.message, finding.severity, finding.first_seen) == ("nightly: the CronJob is suspended", "warning", None)
+    states = conditions(Suspended={"reason": "JobSuspended"})
+    suspended = Incident().add(item("Job", "train", {"suspend": True}, {"conditions": states}), of=("Job", "train"))
+    finding = found(suspended, "JobSuspended")
+    assert (finding.message, finding.severity) == ("train: the Job is suspended (since 14:20)", "warning")
 
 
 @pytest.mark.parametrize(

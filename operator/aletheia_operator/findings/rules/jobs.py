@@ -51,9 +51,9 @@ def jobs(case: Case) -> Iterator[Finding]:
 
 
 def missed(case: Case) -> Iterator[Finding]:
-    """Yield the CronJobs that missed a run, and why."""
+    """Yield the CronJobs that missed a run, and why; and the Jobs that are suspended."""
     for event in case.events(
-        "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule"
+        "MissSchedule", "TooManyMissedTimes", "FailedNeedsStart", "UnparseableSchedule", "InvalidSchedule", "UnknownTimeZone"
     ):
         if event.subject.kind == "CronJob":
             yield _missed(event.subject, one_line(event.message, MAX_QUOTED), event.first, event.link)
@@ -64,10 +64,12 @@ def missed(case: Case) -> Iterator[Finding]:
         what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"
         what += f"; it logs{words}" if words else ""
         yield _missed(event.subject, what, event.first, event.link, *([link] if link else []))
-    for fact, cron_job in case.objects("CronJob"):
-        if (cron_job.get("spec") or {}).get("suspend"):
-            finding = _missed(Subject("CronJob", fact.name), "is suspended", None, fact.link)
+    for fact, item in case.objects("CronJob", "Job"):
+        if (item.get("spec") or {}).get("suspend"):
+            first = condition_of(item, "Suspended").get("lastTransitionTime")
+            finding = _missed(Subject(fact.kind, fact.name), "is suspended", first, fact.link)
             finding.severity = "warning"
+            finding.rule = "JobSuspended" if fact.kind == "Job" else finding.rule
             yield finding
 
 
@@ -77,7 +79,7 @@ def _missed(subject: Subject, what: str, first: str | None, *links: Link) -> Fin
         severity="error",
         confidence="certain",
         subject=subject,
-        message=f"{subject.name}: the CronJob {what}" + (f" (since {clock(first)})" if first else ""),
+        message=f"{subject.name}: the {subject.kind} {what}" + (f" (since {clock(first)})" if first else ""),
         depth=12,
         first_seen=earlier(first),
         links=links,

@@ -18,6 +18,8 @@ IMAGE = (
 CONFIG = ("CreateContainerConfigError",)
 CREATE = ("CreateContainerError", "RunContainerError", "PreCreateHookError", "PreStartHookError", "PostStartHookError")
 _REGISTRY = (
+    ("proxyconnect", "the proxy that its node pulls through does not answer"),
+    ("no space left", "the disk of its node has no space left for images"),
     ("no such host", "the registry's name cannot be resolved"),
     ("unauthorized", "the registry refuses without credentials, or has no such repository"),
     ("authorization failed", "the registry refuses the credentials, or has no such repository"),
@@ -165,5 +167,5 @@ def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any]
         known = "it is not on the node, and imagePullPolicy is Never"
     if reason == "InvalidImageName":
         known = "its name is not valid"
-    why = known or one_line(texts[0], MAX_QUOTED)
+    why = known or excerpt(texts[0], MAX_QUOTED)
     return f"image {one_line(str(container.get('image')), 100)} cannot be pulled: {why}"
