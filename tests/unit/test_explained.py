@@ -137,3 +137,40 @@ def test_a_pod_that_is_stopped_may_abort_requests(gone: bool) -> None:
     incident = Incident(gone=[{"name": "web-1-b", "owner": "Deployment/web"}] if gone else []).add(pod("web-1-a", running()))
     incident.log("web-1-b" if gone else "web-1-a", "41 ERROR request aborted: context canceled")
     assert found(incident, "Errors").severity == ("info" if gone else "warning")
+
+
+@pytest.mark.parametrize(
+    ("since", "line", "severity"),
+    [
+        (30, "reload failed, keeping the old configuration: yaml: line 12: did not find expected key", "warning"),
+        (30, "reload failed, trying again: yaml: line 12: did not find expected key", "info"),
+        (20, "reload failed, keeping the old configuration: yaml: line 12: did not find expected key", "info"),
+    ],
+)
+def test_warnings_of_a_category_are_trouble_if_they_are_new(since: int, line: str, severity: str) -> None:
+    """The pod had been ready for long, and does not try again."""
+    busy = [f"{minute + part / 10} INFO routed" for minute in range(1, 60) for part in range(1, 9)]
+    lines = sorted([*busy, *(f"{minute} WARN {line}" for minute in range(since, 60))], key=lambda text: float(text.split()[0]))
+    incident = workloads("web").log("web-1-a", *lines)
+    assert found(incident, "SettingInvalid").severity == severity
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "said"),
+    [
+        (
+            "read tcp 10.244.1.3:4123->192.0.2.9:443: i/o timeout",
+            "DependencyDoesNotAnswer",
+            "192.0.2.9 does not answer in time",
+        ),
+        (
+            "read udp 10.244.1.3:4123->192.0.2.53:53: i/o timeout",
+            "NameNotResolved",
+            "the DNS server does not answer for a name",
+        ),
+    ],
+)
+def test_the_other_end_of_a_connection_does_not_answer(line: str, rule: str, said: str) -> None:
+    """The first address is the program's own."""
+    incident = workloads("web").log("web-1-a", *(f"{minute} ERROR {line}" for minute in range(30, 60)))
+    assert said in found(incident, rule).message

@@ -14,6 +14,8 @@ from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.timestamps import format_time
 
 LASTING_SECONDS = 300.0
+NEW_SECONDS = 300.0
+"""Time for which a pod was ready, within the window, before the first line of a kind: from then on the kind is new."""
 _GENERATED = ("ReplicaSet", "Job", "DaemonSet", "StatefulSet", "ReplicationController")
 
 
@@ -142,6 +144,12 @@ class Case:
             for name, condition in ready
             if condition.get("status") == "True" and condition.get("lastTransitionTime")
         }
+
+    def is_new(self, pod: str, first: str) -> bool:
+        """Return whether a pod had been ready for long when it logged the first line of a kind. False if that is not known."""
+        ready = self.ready_since.get(pod)
+        lasted = seconds_between(max(ready, self.start), first) if ready else None
+        return lasted is not None and lasted >= NEW_SECONDS
 
     @cached_property
     def leaving(self) -> set[str]:

@@ -40,7 +40,8 @@ CATEGORIES = {
     r"|could not translate host name|bad address '|unresolved address|name resolution fail"
     r"|(?:unable|failed) to resolve (?:host|name)"
     r"|ERR_NAME_NOT_RESOLVED"
-    r"|no address associated with|DNS resolution (?:failed|error)|unknown host|UnknownHost|lookup \S+ on \S+:53",
+    r"|no address associated with|DNS resolution (?:failed|error)|unknown host|UnknownHost|lookup \S+ on \S+:53"
+    r"|->\S{1,60}:53: ",
     "corrupt": r"(?:is|are|was|be|data|file|index|block|page|segment|table|possibly|log) corrupt(?:ed|ion)?\b"
     r"|corruption(?:: | detected| found| in )"
     r"|Corrupt\w*(?:Exception|Error)|corrupted? (?:data|file|index|block|page|segment|table|record|entry|log)"
@@ -156,6 +157,7 @@ _PEERS = (
     r"UnknownHostException: " + _HOST,
     r"(?:bad address|can't find) '?" + _HOST,
     r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
+    r"(?:tcp|udp)[46]? \S{1,60}->\[?" + _HOST,
     r"dial (?:tcp|udp)[46]? (?:lookup )?" + _HOST,
     r"lookup " + _HOST + r"(?: on |: )",
     r"getaddrinfo (?:failed )?(?:for|of) (?:host )?['\"]?" + _HOST,
@@ -169,7 +171,7 @@ _PEERS = (
     r"\b((?:\d{1,3}\.){3}\d{1,3}):\d{2,5}\b",
     r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
 )
-_LAST_OF_URLS = 6
+_LAST_OF_URLS = 7
 """Number of the last pattern of _PEERS in which a name may replace an address."""
 _NO_PEERS = frozenset({
     "remote", "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
-from aletheia_operator.findings.error_categories import CALLS, names_host
+from aletheia_operator.findings.error_categories import CALLS, is_address, names_host
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
 from aletheia_operator.findings.reason_lines import (
     calls_itself_warning,
@@ -17,6 +17,7 @@ from aletheia_operator.findings.reason_lines import (
     is_statement,
     names_client,
     renews,
+    tries_again,
 )
 from aletheia_operator.findings.templates import Place, Template
 from aletheia_operator.text.batches import SERIOUS
@@ -173,11 +174,17 @@ def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Sev
         return "warning"  # programs that wait may log it without a level
     goes_on = not over and not lines.serious and lines.count >= PERSISTENT
     is_all = lines.count >= ONLY * case.lines_of(subject) and not is_statement(lines.example)
-    if goes_on and (lines.persistent or of_service or is_all):
+    if goes_on and (lines.persistent or of_service or is_all or _are_new(case, lines)):
         return "warning"
     if not lines.serious or lines.count < FEW:
         return "warning" if subject in case.crashed or (lines.serious and not case.is_healthy(subject)) else "info"
     return severity
+
+
+def _are_new(case: Case, lines: _CategoryLines) -> bool:
+    """Return whether a program warns of what it did not warn of before, and does not try again."""
+    own = all(template.level == "WARN" and template.category not in CALLS for template, _ in lines.places)
+    return own and all(case.is_new(place.pod, place.first) for _, place in lines.places) and not tries_again(lines.example)
 
 
 def _is_of_clients(case: Case, subject: Subject, lines: _CategoryLines, category: str, name: str) -> bool:
@@ -250,7 +257,8 @@ def _of_calls(
         hint = f"; there is a Service {near[0]}" if near and not callees.exists(name) else ""
         all_fail = len(set(unresolved)) > FEW
         dns = "the DNS server does not answer for" if _SILENT_DNS.search(lines.example) else "DNS does not resolve"
-        title = "no name is resolved by DNS" if all_fail else f"{dns} {name or 'a name'}{hint}"
+        wanted = name if name and not is_address(name) else "a name"
+        title = "no name is resolved by DNS" if all_fail else f"{dns} {wanted}{hint}"
         message = f"{subject.name}: {title}: {example}"
         if all_fail:
             rule = "DnsFails"

@@ -21,8 +21,6 @@ MAX_QUOTED = 170
 LEAST = 10  # lines
 SHARE = 0.15  # of a workload's lines
 ONLY = 0.8  # share from which on warnings are all that it logs
-NEW_SECONDS = 300.0
-"""Time for which a pod was ready, within the window, before the first line of a kind: from then on the kind is new."""
 OVER_SECONDS = 300.0
 """Lines that stopped this long before the end of the window are over."""
 
@@ -62,14 +60,8 @@ def _problem_lines(case: Case, subject: Subject, places: list[tuple[Template, Pl
     unlabelled = sum(place.count for template, place in errors if not template.level or is_exception(template.example))
     if unlabelled >= LEAST or sum(place.count for _, place in errors) >= ONLY * case.lines_of(subject):
         return errors
-    return [(template, place) for template, place in places if template.level == "WARN" and _is_new(case, template, place)]
-
-
-def _is_new(case: Case, template: Template, place: Place) -> bool:
-    """Return whether a pod had been ready for long when it logged such a line for the first time, and does not try again."""
-    ready = case.ready_since.get(place.pod)
-    lasted = seconds_between(max(ready, case.start), place.first) if ready else None
-    return lasted is not None and lasted >= NEW_SECONDS and not tries_again(template.example)
+    warnings = [pair for pair in places if pair[0].level == "WARN" and not tries_again(pair[0].example)]
+    return [(template, place) for template, place in warnings if case.is_new(place.pod, place.first)]
 
 
 def _finding(subject: Subject, places: list[tuple[Template, Place]], count: int) -> Finding:
