@@ -155,6 +155,16 @@ def test_warnings_of_a_category_are_trouble_if_they_are_new(since: int, line: st
     assert found(incident, "SettingInvalid").severity == severity
 
 
+@pytest.mark.parametrize(("minute", "first"), [(29, "ReadinessProbe"), (57, "OOMKilled")])
+def test_a_restart_that_is_over_does_not_explain_what_goes_on(minute: float, first: str) -> None:
+    """A vault was killed half an hour ago, and waits for its keys since then."""
+    once = running(restarts=1, last=ended(137, "OOMKilled", minute), ready=False)
+    incident = Incident().add(pod("web-1-a", once))
+    failed = "Readiness probe failed: Initialized true Sealed true"
+    incident.add_event(event("Unhealthy", failed, container="app", count=350, minute=minute, until=59))
+    assert rules_of(incident)[0] == first
+
+
 @pytest.mark.parametrize(
     ("line", "rule", "said"),
     [
@@ -174,3 +184,21 @@ def test_the_other_end_of_a_connection_does_not_answer(line: str, rule: str, sai
     """The first address is the program's own."""
     incident = workloads("web").log("web-1-a", *(f"{minute} ERROR {line}" for minute in range(30, 60)))
     assert said in found(incident, rule).message
+
+
+def test_a_caller_is_not_reported_beside_what_it_calls() -> None:
+    """The front end's errors name the cart, of which the errors name the ledger: one finding has them."""
+    incident = workloads("front", "cart", "ledger")
+    incident.log("cart-1-a", *(f"{minute} ERROR dial tcp: connect to ledger:8080: i/o timeout" for minute in range(30, 60)))
+    incident.log("front-1-a", *(f"{minute} ERROR cart answered 500" for minute in range(30, 60)))
+    first = incident.judged().findings[0]
+    assert (first.rule, str(first.subject)) == ("DependencyDoesNotAnswer", "service/ledger")
+    assert "CalleeWarns" not in rules_of(incident)
+
+
+def test_a_budget_that_blocks_a_drain_names_the_node() -> None:
+    """The node is cordoned."""
+    budget = item("PodDisruptionBudget", "web", {"minAvailable": 1}, {"expectedPods": 1, "currentHealthy": 1})
+    budget["status"]["desiredHealthy"] = 1
+    incident = Incident(shared=[item("Node", "n1", {"unschedulable": True})]).add(pod("web-1-a", running()), budget)
+    assert found(incident, "DisruptionBlocked").nodes == frozenset({"n1"})

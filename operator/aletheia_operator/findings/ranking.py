@@ -60,6 +60,8 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
     """Return whether `cause` may explain `finding`: same or called workload, lower depth, and not later."""
     if cause.confidence == "possible" and finding.confidence == "certain":
         return False
+    if cause.aside and SEVERITIES.index(cause.severity) > SEVERITIES.index(finding.severity):
+        return False  # what is over does not explain what goes on
     late = seconds_between(finding.first_seen, cause.first_seen)
     if late is not None and late > SLACK_SECONDS:
         return False

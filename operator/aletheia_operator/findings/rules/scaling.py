@@ -84,5 +84,6 @@ def disruption_budgets(case: Case) -> Iterator[Finding]:
             depth=34,
             first_seen=condition_of(item, "DisruptionAllowed").get("lastTransitionTime"),
             links=(fact.link, *(node.link for node, _ in cordoned[:1])),
+            nodes=frozenset(node.name for node, _ in cordoned[:1]),
             remedy="let one pod be unavailable, or run one more",
         )

@@ -41,7 +41,10 @@ def warnings_of_callees(case: Case, found: Sequence[Finding]) -> Iterator[Findin
 def _warnings(case: Case, found: Sequence[Finding]) -> Mapping[Subject, list[Warned]]:
     """Return the warnings, and the few errors, of each workload without a finding that is an error."""
     lines: dict[Subject, list[Warned]] = defaultdict(list)
-    failed = {finding.subject for finding in found if finding.severity in ("critical", "error")}
+    serious_findings = [finding for finding in found if finding.severity in ("critical", "error")]
+    failed = {finding.subject for finding in serious_findings}
+    callers = (finding.pods for finding in serious_findings if finding.rule == "DependencyDoesNotAnswer")
+    failed |= {case.workload_of_pod(pod) for pods in callers for pod in pods}  # reported with what they call
     for template in case.evidence.logs.templates.by_shape.values():
         for place in template.places.values():
             subject = case.workload_of_pod(place.pod)
