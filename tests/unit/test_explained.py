@@ -186,6 +186,25 @@ def test_the_other_end_of_a_connection_does_not_answer(line: str, rule: str, sai
     assert said in found(incident, rule).message
 
 
+@pytest.mark.parametrize("rolled", [33, 10])
+def test_a_program_that_refuses_is_shown_with_what_its_rollout_changed(rolled: float) -> None:
+    """If its callers are refused soon after it: the Service does not follow the new port."""
+    incident = workloads("cart", "price")
+    of = ("Deployment", "price")
+    incident.rollouts[of] = [
+        {"revision": number, "name": f"price-{number}", "created": at(minute), "in_window": number > 1, "summary": ""}
+        for number, minute in ((1, 1), (2, rolled))
+    ]
+    for number, port in ((1, "8080"), (2, "9090")):
+        container = {"name": "app", "image": "shop/app:2", "env": [{"name": "PORT", "value": port}]}
+        template = {"spec": {"containers": [container]}}
+        incident.add(item("ReplicaSet", f"price-{number}", {"template": template}, creationTimestamp=at(1)), of=of)
+    refused = 'Get "http://price/v1": dial tcp 10.96.12.7:80: connect: connection refused'
+    incident.log("cart-1-a", *(f"{minute} ERROR {refused}" for minute in range(34, 60)))
+    message = found(incident, "DependencyDoesNotAnswer").message
+    assert ("; price new in revision 2: app env PORT 8080 → 9090" in message) is (rolled == 33)
+
+
 def test_a_caller_is_not_reported_beside_what_it_calls() -> None:
     """The front end's errors name the cart, of which the errors name the ledger: one finding has them."""
     incident = workloads("front", "cart", "ledger")

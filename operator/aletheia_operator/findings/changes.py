@@ -95,19 +95,25 @@ def add_changes(case: Case, findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.severity == "info" or not finding.pods or finding.rule == "RolloutStuck":
             continue
-        latest_rollout = latest.get(finding.subject)
-        if (
-            latest_rollout is not None
-            and _begins_after(finding, latest_rollout.created)
-            and all(_is_of(case, pod, latest_rollout) for pod in finding.pods)
-        ):
-            words = one_line(f"; new in revision {latest_rollout.number}: {latest_rollout.words}", 140)
-            _append(finding, words, latest_rollout.link, {"rollout": latest_rollout.to_json()})
+        if (before := _rollout_before(case, finding, latest)) is not None:
+            whose = "" if before.workload == finding.subject else f"{before.workload.name} "
+            words = one_line(f"; {whose}new in revision {before.number}: {before.words}", 140)
+            _append(finding, words, before.link, {"rollout": before.to_json()})
             continue
         for fact, changed in configs.get(finding.subject, ()):
             if _begins_after(finding, changed):
                 _append(finding, f"; ConfigMap {fact.name} changed at {clock(changed)}", fact.link, {"config": fact.name})
                 break
+
+
+def _rollout_before(case: Case, finding: Finding, latest: Mapping[Subject, Rollout]) -> Rollout | None:
+    """Return the rollout that a problem began after: of its pods, or of the program that does not answer; None without one."""
+    rollout = latest.get(finding.subject)
+    if rollout is not None and not all(_is_of(case, pod, rollout) for pod in finding.pods):
+        return None
+    if rollout is None and finding.rule == "DependencyDoesNotAnswer":
+        rollout = next((latest[workload] for workload in latest if workload.name in finding.callees), None)
+    return rollout if rollout is not None and _begins_after(finding, rollout.created) else None
 
 
 def _append(finding: Finding, words: str, link: Link | None, details: Mapping[str, Any]) -> None:
