@@ -2,6 +2,8 @@
 
 A manifest begins with comments that are YAML: the fault, the faulty object and the cause (a regular expression that the message
 has), the workloads to look at, and what to wait for. `NAME.then.yaml` is applied when `then` holds.
+
+tests/data/written_faults.yaml has faults that were written by hand: they have sessions, and no manifest.
 """
 
 import gzip
@@ -17,6 +19,7 @@ import yaml
 TESTS = Path(__file__).resolve().parents[1]
 MANIFESTS = TESTS / "faults"
 RECORDINGS = TESTS / "data" / "faults"
+WRITTEN = TESTS / "data" / "written_faults.yaml"
 HEALTHY = "healthy"
 
 
@@ -44,6 +47,8 @@ class Fault:
     labels: Mapping[str, str] = field(default_factory=dict)
     part: int = 1
     """2: written after the rules were corrected with the faults of part 1, so a fair measure of the rules."""
+    first: str = ""
+    """Of a written fault: the place of the right finding when the rules were tried for the first time, `no`, or `silent`."""
 
     @property
     def namespace(self) -> str:
@@ -71,12 +76,21 @@ def faults() -> list[Fault]:
     return [read_fault(file) for file in sorted(MANIFESTS.glob("*.yaml")) if not file.name.endswith(".then.yaml")]
 
 
+def written() -> list[Fault]:
+    """All faults that were written by hand: no manifest makes them, and all have a session."""
+    return [
+        _fault(name, {"targets": (), "until": (), **header}) for name, header in yaml.safe_load(WRITTEN.read_text()).items()
+    ]
+
+
 def read_fault(file: Path) -> Fault:
     lines = file.read_text().splitlines()
-    head = "\n".join(line.removeprefix("# ") for line in lines[: lines.index("---")])
-    header = yaml.safe_load(head)
+    return _fault(file.stem, yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines[: lines.index("---")])))
+
+
+def _fault(name: str, header: Mapping[str, Any]) -> Fault:
     return Fault(
-        name=file.stem,
+        name=name,
         about=header.get("fault") or header[HEALTHY],
         objects=tuple(part.strip() for part in header.get("object", "").split("|") if part.strip()),
         cause=header.get("cause", ""),
@@ -85,6 +99,7 @@ def read_fault(file: Path) -> Fault:
         then=_conditions(header.get("then", ())),
         labels=header.get("labels", {}),
         part=header.get("part", 1),
+        first=str(header.get("first", "")),
     )
 
 

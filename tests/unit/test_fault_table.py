@@ -1,13 +1,14 @@
-"""Tests over recorded sessions of a real cluster: verdict, links, mutation, noise, quiet."""
+"""Tests over recorded sessions of a real cluster, and over written ones: verdict, links, mutation, noise, quiet."""
 
 import json
 
 import pytest
 
-from tests.support.fault_table import Fault, faults, recordings
+from tests.support.fault_table import Fault, faults, recordings, written
 from tests.unit.recorded import recording
 
-TABLE = {fault.name: fault for fault in faults() if fault.name in recordings()}
+MADE, WRITTEN = faults(), written()
+TABLE = {fault.name: fault for fault in (*MADE, *WRITTEN) if fault.name in recordings()}
 BROKEN = [name for name, fault in TABLE.items() if fault.objects]
 HEALTHY = [name for name, fault in TABLE.items() if not fault.objects]
 WHOLE_PARTS = 2
@@ -24,8 +25,10 @@ def cited_by(name: str) -> dict[str, set[int]]:
 
 
 def test_the_table_is_whole() -> None:
-    """At least thirty faults and ten healthy workloads have a recorded session. Of later parts only some have one."""
-    assert set(TABLE) == set(recordings()) >= {fault.name for fault in faults() if fault.part <= WHOLE_PARTS}
+    """At least thirty faults and ten healthy workloads have a session; so have all written ones, and some of later parts."""
+    assert set(TABLE) == set(recordings()) >= {fault.name for fault in MADE if fault.part <= WHOLE_PARTS}
+    assert set(TABLE) >= {fault.name for fault in WRITTEN}
+    assert len(MADE) + len(WRITTEN) == len({fault.name for fault in (*MADE, *WRITTEN)})
     assert len(BROKEN) >= 30
     assert len(HEALTHY) >= 10
     assert len(LATER) <= 0.1 * len(BROKEN)
