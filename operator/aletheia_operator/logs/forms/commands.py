@@ -52,7 +52,7 @@ _OF_SIGNS = re.compile(  # makepkg
 _DECORATED = re.compile(  # Abaqus, Ansys, Nastran, LS-DYNA, OpenFOAM, ModelSim, Verilator
     rf"(?:# )?(?:\*{{2,5}}|-{{2,3}}>|>{{3,5}}) (?:(?!(?:{_LARGE}) )[A-Z]{{3,12}} )?"
     rf"({_LARGE}|INFORMATION|NOTE|Error|Warning|Note|Info|Fatal|Message)"
-    r"(?:(?: IO)? ERROR)?(?: ?:(?: |$)| \*{2,5} {2,60}\S| MESSAGE \d| \d{2,6} \()"
+    r"(?:(?: IO)? ERROR)?(?: ?:(?: |$)| \*{2,5} {2,60}\S| MESSAGE (?=\d)| (?=\d{2,6} \())"
     rf"|\*{{3}}({_LARGE}): (?=[^\s*][^*]{{3}})|%(Error|Warning)(?:-[A-Z\d]{{1,40}})?: (?=\S)"
     r"|\*{3} \[[^\]\n]{1,200}\] (Error) \d"  # SCons
 )

@@ -6,6 +6,7 @@ To add a word for a level, see `logs/levels.py` and the lists below. To add a pi
 
 import re
 
+from aletheia_operator.logs.forms.origin import origin_of, origin_with_time
 from aletheia_operator.logs.forms.prose import TALK, begins_sentence, is_compound
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Fields, Recognised
 from aletheia_operator.logs.levels import LETTERS, LEVELS
@@ -80,14 +81,6 @@ USUAL = re.compile(
 _CLOCK = re.compile(
     r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d{8}T\d{6}|\d\.\d{3}"
 )  # not every number is a time
-# after the level: a thread in brackets, a process id, a logger's dotted or delimited name
-_ORIGIN = re.compile(
-    r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8})?\[\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+\])?"
-    r"(?:[\s|>-]++|:(?=[A-Za-z_]))?+"
-    r"(?:((?<=:)[A-Za-z_][\w.]*+(?=:[^\s/])|[A-Za-z_][\w$-]*+(?:(?:[./@]|::)[\w$<>-]++)++|[A-Za-z_][\w$]*+(?=\s-\s|:\s|\s\|))"
-    r"(?::\d{1,9}|\(\d{1,9}\)|\[\d{1,9}\])?"
-    r"\s{0,100}+(?:[:|-]|(?=\t))\s{0,40}+)?[\s:|-]*+"
-)
 _TIME = re.compile(
     r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
 )
@@ -286,22 +279,28 @@ def _is_value(text: str) -> bool:
 
 def _after(line: str, at: int, word: str, before: str) -> Recognised:
     """Read what follows the level at `at`: the origin of the line, and the message."""
-    origin = _ORIGIN.match(line, at, at + HEAD_LENGTH)
-    assert origin is not None  # every part of it may be absent
-    pid, thread, logger = origin.groups()
+    match, pid, thread, logger, end = origin_of(line, at)
     fields: Fields = {}
     if before and (time := _TIME.match(before)):
         fields["time"] = time[1]
     if pid:
-        fields["pid"] = pid
+        fields["pid"] = match[pid]
     if thread:
-        fields["thread"] = thread
+        fields["thread"] = match[thread]
     if logger:
-        fields["logger"] = logger
-    return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[origin.end() :], fields or None, True))
+        fields["logger"] = match[logger]
+    if line[at - 1] == "," and (close := line.find("]", at, at + HEAD_LENGTH)) > 0:  # Couchbase
+        fields["thread"], end = line[at:close], close + 1
+    elif "time" not in fields and line[end : end + 1].isdigit() and (late := origin_with_time(line, end)):
+        fields["time"], (match, _, thread, logger, end) = late
+        if thread:
+            fields.setdefault("thread", match[thread])
+        if logger:
+            fields.setdefault("logger", match[logger])
+    return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[end:], fields or None, True))
 
 
-def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int] | None], int] | None:
+def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int]], int] | None:
     """Read a line with the most usual head: the result, the places of its fields, and where its message begins.
 
     None for other lines, including those with a digit in the level.
@@ -310,8 +309,8 @@ def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int] | None
     found = read_usual_head(line)
     if match is None or found is None or not match[3].isalpha():
         return None
-    time, origin = _TIME.match(match[1]), _ORIGIN.match(line, match.end(), match.end() + HEAD_LENGTH)
-    if origin is None:
-        return None
-    spans = {"time": time and time.span(1), "pid": origin.span(1), "thread": origin.span(2), "logger": origin.span(3)}
-    return found, spans, origin.end()
+    origin, pid, thread, logger, end = origin_of(line, match.end())
+    spans = {"pid": origin.span(pid), "thread": origin.span(thread), "logger": origin.span(logger)}
+    if time := _TIME.match(match[1]):
+        spans["time"] = time.span(1)
+    return found, spans, end

@@ -10,12 +10,14 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_
 from aletheia_operator.logs.levels import LETTERS
 
 _KLOG = re.compile(
-    r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d\.\d{1,9})\s{1,20}+(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) ([^\s\]]{1,300}:\d+)(?:\]|(?= )) ?"
+    r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d(?:\.\d{1,9})?)\s{1,20}+(?:(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) )?([^\s\]]{1,300}:\d+)"
+    r"(?:\]|(?= )) {0,2}"
 )
 _GLUED = re.compile(
     r"([IWEFDC])@?((?:(?:\d{4})?\d{4}|\d{4}-\d\d-\d\d)[-T ]\d\d:\d\d:\d\d\S{0,20}) {1,4}(?=\S)"
 )  # Meteor, Outline
 _MYLOG = re.compile(r"([DIWE])(\d{4} \d{6}\.\d{3}) (?:\S{1,60} )?([a-z]\w{1,80}(?:::\w{1,80}){0,8})\] ")  # Moonfire
+_TAGS = re.compile(r"⋮ \[([^\]]{1,200})\] (?:\d{1,12} {1,2})?")  # CockroachDB: of the context, and a number of the line
 _KLOG_MESSAGE = re.compile(r'"((?:[^"\\]|\\.)*+)" (?=[A-Za-z_])')
 _RUBY = re.compile(r"([DIWEFAU]), \[([^\]]{1,80})\]\s{1,10}+(?:\w{1,12} )?-- ((?:[^:]|:(?=\S)){0,300}+): ")
 _ANDROID_TAG = re.compile(r"([VDIWEFA])/(?:([\w.$ -]{1,100}?) {0,100}\( {0,10}(\d{1,10})\)|([A-Z][\w.$-]{2,100})): ")
@@ -47,7 +49,9 @@ def read_klog(line: str) -> Recognised | None:
         return None
     letter, time, pid, source = match.groups()
     message = line[match.end() :]
-    fields: Fields = {"time": time, "pid": pid, "source": source}
+    fields: Fields = {"time": time, "pid": pid, "source": source} if pid else {"time": time, "source": source}
+    if message[:2] == "⋮ " and (tags := _TAGS.match(message)):
+        fields["tags"], message = tags[1], message[tags.end() :]
     if message[:1] == '"' and len(message) <= MAX_PARSED and (quoted := _KLOG_MESSAGE.match(message)):
         pairs, _ = read_pairs(message, quoted.end())
         if pairs:

@@ -28,4 +28,4 @@ def shape_of(line: str) -> Shape | None:
     found, spans, message_at = read
     if found.level is None or message_at != end:
         return None
-    return Shape(found.level, tuple((name, slice(*(spans[name] or ()))) for name in found.fields or ()), end)
+    return Shape(found.level, tuple((name, slice(*spans[name])) for name in found.fields or ()), end)
