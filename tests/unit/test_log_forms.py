@@ -16,9 +16,13 @@ DATA = Path(__file__).parents[1] / "data" / "log_forms"
 TABLES = (
     "levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv",
     "levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_unseen.tsv", "levels_of_well_known.tsv",
+    "levels_of_documentation.tsv",
 )  # fmt: skip
+WITH_MESSAGES = ("levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_documentation.tsv")
 MESSAGE = "¶"
 """Marks where the message of a line begins."""
+TORN = re.compile(r"[\])>}]|/\w+[\]:]|\d{1,6}[\])>:#\t]")
+"""What a message begins with if its head was cut inside brackets, a name or a place in the source."""
 OPENS = re.compile(r"(?i)(?:error|warn|warning|info|debug|fatal|critical|alert|trace|notice|panic|severe|verbose|emergency)\b")
 """Sentences that begin with the name of a level: behind a time it would be taken for the level."""
 LEVELS = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
@@ -65,10 +69,21 @@ def test_a_level_in_capitals_is_known_in_any_layout(clock: str) -> None:
 
 def test_no_message_is_cut() -> None:
     """Each message has the whole of its line's own words, perhaps behind a part of the head."""
-    for form, _, marked in (*rows("levels_and_messages.tsv", 3), *rows("levels_of_classes.tsv", 3)):
+    for form, _, marked in (row for name in WITH_MESSAGES for row in rows(name, 3)):
         line = marked.replace(MESSAGE, "")
         message = recognise(line).message or line
         assert MESSAGE not in marked or message.endswith(marked.partition(MESSAGE)[2]), form
+
+
+def test_no_head_is_torn() -> None:
+    """A message does not begin inside a name, a place in the source or brackets of its head: 12] boom, /Worker: boom."""
+    torn = set()
+    for form, _, marked in (row for name in TABLES for row in rows(name, 3)):
+        line = marked.replace(MESSAGE, "")
+        level, message, _, _ = recognise(line)
+        if level and message and line[0] != "{" and TORN.match(message) and not line.removesuffix(message)[-1:].isspace():
+            torn.add(form)
+    assert torn == {"Buildozer", "trufflehog", "SONiC debug"}  # -> and :> before the message; a column of level and verbosity
 
 
 def test_the_tables_have_many_forms_and_every_level() -> None:

@@ -8,6 +8,7 @@ To add a language, add the beginnings of its lines to `_CONTINUES`. If its trace
 import re
 from dataclasses import dataclass
 
+from aletheia_operator.logs.forms.crashes import PROCESS
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds
 
@@ -128,6 +129,8 @@ class Heads:
 
         `level`: of a crash's line, which continues only errors, or an exception after a warning; None for other lines.
         """
+        if line[:1] == "(" and (process := PROCESS.match(line)):
+            line = line[process.end() :]
         empty = not line or line.isspace()
         if empty and not self.serious:
             return None

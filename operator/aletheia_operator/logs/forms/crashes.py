@@ -19,6 +19,7 @@ _BEGINNINGS = {
     "unexpected fault address": "FATAL", "SIGBUS: bus error": "FATAL", "SIGFPE: floating-point": "FATAL",
     "Segmentation fault": "FATAL", "Fatal Python error: ": "FATAL", "Bus error": "FATAL",
     "Illegal instruction": "FATAL", "Floating point exception": "FATAL", "Aborted (core dumped)": "FATAL",
+    "panic(main thread): ": "FATAL", "Aborting on shard ": "FATAL",  # Bun, Seastar
     "terminate called ": "FATAL", "libc++abi: terminating": "FATAL", "libc++abi.dylib: terminating": "FATAL",
     "pure virtual method called": "FATAL",
     "*** stack smashing detected ***": "FATAL", "*** buffer overflow detected ***": "FATAL",
@@ -100,6 +101,7 @@ _OTHERS = re.compile(
     r"(?P<powershell>[A-Z][a-z]{1,15}-[A-Z]\w{1,40} : [A-Z])"
     r"|(?P<d>[\w.]{1,100}(?:Error|Exception)@[\w./\\-]{1,200}\(\d{1,9}\): )"
     r"|Unhandled [A-Z-]{3,60} in thread #<|[\w.-]{1,60}: Uncaught exception [\w.:-]{1,200}:$"  # SBCL, Haskell
+    r"|(?P<prelude>[\w.-]{1,60}: Prelude\.\S{1,60}: )"
 )
 _OF_RAILS = re.compile(r"(?:ActiveRecord|ActionController|ActionView|ActiveModel|PG|Mysql2|Net)(?:::[A-Z]\w{1,60}){1,3}: ")
 _NAMED = re.compile(
@@ -110,7 +112,8 @@ _ELIXIR = re.compile(r"\*\* \((?:[A-Z][\w.]{0,100}|EXIT from [^\n]{1,60}|exit|th
 _SHELL = re.compile(
     r"[^\s:]{1,300}: line \d{1,6}: {1,8}\d{1,10} (?:Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
 )
-_ASSERTION = re.compile(r"[\w./-]{1,100}: [\w./+-]{1,300}:\d{1,9}: [^\n]{1,300}: Assertion [`'][^\n]{1,400}' failed\.")
+_SANITIZER = re.compile(r"[\w./+-]{1,300}:\d{1,9}:\d{1,9}: runtime error: ")  # of undefined behaviour
+_ASSERTION = re.compile(r"(?:[\w./-]{1,100}: )?[\w./+-]{1,300}:\d{1,9}: [^\n]{1,300}: Assertion [`'][^\n]{1,400}' failed\.")
 _KERNEL = re.compile(
     r"\[\s{0,8}\d{1,12}\.\d{1,9}\] (?:(?:\w[\w./:-]{0,60}(?:\[\d{1,10}\])?): segfault at |(?=[A-Zo<pb]|BUG|general))(?:"
     r"(?P<oom>(?:Memory cgroup out of memory|Out of memory): Kill|\w{1,40} invoked oom-killer|oom-kill:)"
@@ -129,6 +132,8 @@ _TIMED_OUT = re.compile(  # AWS Lambda, mysqld, mongorestore
 _SINATRA = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (?:[A-Z]\w{0,60}::){0,4}[A-Z]\w{0,60}Error - ")
 _RECOVERY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[Recovery\] [\d/ :-]{10,30} panic recovered:")  # Gin
 _RANK = re.compile(r"\[rank\d{1,6}\]: ?")
+PROCESS = re.compile(r"\((?:[\w:.]{1,60} )?pid=\d{1,10}(?:, ip=[\w.:]{1,60})?\) ")
+"""What Ray and vLLM write before each line of a process."""
 
 
 def read_crash(line: str) -> Recognised | None:
@@ -151,6 +156,8 @@ def _level(line: str) -> str | None:
         return _level_in_brackets(line)
     elif first.isdigit():
         return _level_after_time(line)
+    elif first == "(" and (process := PROCESS.match(line)):
+        return _level(line[process.end() : process.end() + HEAD_LENGTH])
     elif first == "╭":
         return "ERROR" if _RICH.match(line, 0, HEAD_LENGTH) else None
     if len(line) < 30 and (whole := _WHOLE.get(line.rstrip())):
@@ -200,7 +207,9 @@ def _level_by_pattern(line: str) -> str | None:
         return "ERROR"
     if ": " not in head and head[-4:] not in _ENDS and head[-2:] != "):":
         return None
-    if ("xception" in head or " : " in head or "@" in head or head[:9] == "Unhandled") and (match := _OTHERS.match(head)):
+    if ("xception" in head or " : " in head or "@" in head or ": Prelude." in head or head[:9] == "Unhandled") and (
+        match := _OTHERS.match(head)
+    ):
         return "ERROR" if match.lastgroup else "FATAL"
     if "rror" in head or "xception" in head or "hrowable" in head:
         if _EXCEPTION.match(head) or _UNCAUGHT.match(head):
@@ -216,6 +225,8 @@ def _level_by_pattern(line: str) -> str | None:
     if "::" in head[:20] and _OF_RAILS.match(head):
         return "ERROR"
     if head[:3] == "lua" and _LUA.match(head):
+        return "ERROR"
+    if ": runtime error: " in head and _SANITIZER.match(head):
         return "ERROR"
     if ": line " in head and _SHELL.match(head):
         return "FATAL"

@@ -88,8 +88,9 @@ _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATA
 _CODES = frozenset({
     "ERR", "WRN", "INF", "DBG", "TRC", "FTL", "VRB", "PNC", "EROR", "ERRO", "DEBU", "DBUG", "FATA", "TRAC", "PANI", "CRT",
 })  # the same: no word of a sentence  # fmt: skip
-_BARE_VALUE = re.compile(  # an id, an address, counts by severity
-    r"[0-9a-f]{8,64}|https?://\S{1,60}|\d{1,9}(?: ?[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
+_BARE_VALUE = re.compile(  # an id, an address, columns of numbers, counts by severity
+    r"[0-9a-f]{8,64}|https?://\S{1,60}|(?:\d[\d.,%]{0,20}(?:\s{1,20}|$)){1,12}"
+    r"|\d{1,9}(?: ?[,;|] {0,3}\w{1,20}: {0,3}\d{1,9}){1,12}"
 )
 _PROSE_VALUES = frozenset({"", "true", "false", "null", "none", "nil", "on", "off", "yes", "no", "~"})
 _OPENING_VALUES = frozenset({": {", ": [", ": (", ": |", ": >"})
@@ -154,7 +155,7 @@ def read_head(line: str) -> Recognised | None:
         word, at = field[1], field.end(1)  # the first one is the name of a component
     if upper == "TRACE" and _REQUEST.match(line, at, at + HEAD_LENGTH):  # HTTP's method
         return None
-    if upper and line[at + 1 : at + 4].isupper() and (is_compound(line, at) or (not before and begins_sentence(line, at))):
+    if upper and ((line[at + 1 : at + 4].isupper() and is_compound(line, at)) if before else begins_sentence(line, at)):
         return None
     if before:
         if not _CLOCK.search(before) and not _shows_level(line, match, before):

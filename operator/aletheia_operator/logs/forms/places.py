@@ -46,9 +46,11 @@ _NOUN = re.compile(
     r"|signs?|events?|counts?|counters?|lines?|flags?|info|data|points?|contexts?|enabled|disabled|off|sent|about|from|for|on|of"
     r"|in|is|was|are|were|has|have|had|and|or|to|at|that|this|with|by|as|but|not|no|the|a|an|it|dialogs?|symbols?|builds?"
     r"|commands?|labels?|lights?|budgets?|rates?|systems?|services?|requests?|endpoints?|tables?|columns?|fields?|types?|codes?"
-    r"|states?|status|letters?|issued|raised|shown|printed|emails?|mails?|board|desk|panels?|bar|tool|menu)(?![\w./:-])"
+    r"|states?|status|letters?|issued|raised|shown|printed|emails?|mails?|board|desk|panels?|bar|tool|menu|banners?)(?![\w./:-])"
     r"|[\w-]{1,30} (?:is|are|was|were|has|have|had|will|would|can|could|should|must|may|might)\b"
 )
+_OF_TOOLS = frozenset({"debug", "trace"})
+_TOOL = re.compile(r"(?:adapter|agent|collector|console|exporter|listener|probe|provider|server|session|shell|socket|span)s? ")
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -218,7 +220,7 @@ def is_level(place: Place, word: str) -> bool:
     if place.capitals:
         return _is_capital_level(place, plain_before)
     if place.small and place.blanks_after == 1 and word in _BEFORE_A_MESSAGE and _is_behind_time(place):
-        return _NOUN.match(place.after) is None
+        return _NOUN.match(place.after) is None and not (word in _OF_TOOLS and _TOOL.match(place.after))
     return _is_small_level(place, plain_before)
 
 

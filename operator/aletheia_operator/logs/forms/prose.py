@@ -19,6 +19,10 @@ _VERB = re.compile(
     r"|shall|of|for|fell|rose|came|went) [a-z]"
 )
 
+_SMALL_NOUN = re.compile(  # LEVEL pages may be ..., LEVEL flaws in the design were ...
+    rf" (?:level|(?:{_NOUNS.lower()}|request|id|route|file)(?:e?s|ies)) (?:(?:in|of|on|for|from|at) (?:[a-z]{{1,20}} ){{1,4}})?"
+    r"(?:is|are|was|were|has|have|had|will|would|can|could|must|may|might|should|shall) [a-z]"
+)
 
 TALK = re.compile(r"\w\?(?:\s|$)|\bI\b")
 """A question, or someone who speaks of himself: it is talk if a name in `<>` stands before it."""
@@ -33,6 +37,8 @@ def is_compound(line: str, at: int) -> bool:
 
 def begins_sentence(line: str, at: int) -> bool:
     """Return whether the level that ends at `at` begins a sentence: the same, and other nouns before a verb."""
+    if line[at + 1 : at + 2].islower():
+        return _SMALL_NOUN.match(line, at, at + 120) is not None
     return line[at + 1 : at + 4].isupper() and (
         is_compound(line, at) or _PLURAL.match(line, at, at + 40) is not None or _VERB.match(line, at, at + 60) is not None
     )
