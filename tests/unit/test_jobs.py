@@ -23,9 +23,9 @@ from aletheia_operator.handlers.job_objects import (
     UNREADY_SECONDS,
     JobState,
     JobWatch,
+    investigation_of,
     is_large,
     job_of,
-    owner_of,
 )
 from aletheia_operator.session import InvestigationReference, journal
 from aletheia_operator.settings import Settings
@@ -48,8 +48,11 @@ def test_a_job_has_the_template_and_the_name_of_the_investigation() -> None:
     assert job["metadata"]["name"] == f"capture-{UID}" and len(job["metadata"]["name"]) <= 63
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "captures", UID_LABEL: UID}
     assert job["metadata"]["annotations"] == {"aletheia.dev/investigation": "shop/incident"}
-    assert owner_of(job) == OWNER
-    assert [owner_of({"metadata": {"name": "x", **other}}) for other in ({}, {"labels": {UID_LABEL: UID}})] == [None, None]
+    assert investigation_of(job) == OWNER
+    assert [investigation_of({"metadata": {"name": "x", **other}}) for other in ({}, {"labels": {UID_LABEL: UID}})] == [
+        None,
+        None,
+    ]
     assert job["metadata"]["ownerReferences"][0]["uid"] == "uid-of-template"
     pod = job["spec"]["template"]
     assert pod["metadata"]["labels"] == {"app.kubernetes.io/component": "capture", UID_LABEL: UID}

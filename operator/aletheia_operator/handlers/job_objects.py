@@ -90,7 +90,7 @@ def job_of(template: Object, owner: InvestigationReference, spec: InvestigationS
     }
 
 
-def owner_of(job: Object) -> InvestigationReference | None:
+def investigation_of(job: Object) -> InvestigationReference | None:
     """Return the Investigation of a Job; None if `job_of` did not make it."""
     metadata = job["metadata"]
     namespace, _, name = (metadata.get("annotations") or {}).get(INVESTIGATION, "").partition("/")

@@ -18,7 +18,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import CONFLICT, SourceError, retry_delays
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.fence import PREFIX, fence_name
-from aletheia_operator.handlers.job_objects import UID_LABEL, JobState, JobWatch, job_of, owner_of
+from aletheia_operator.handlers.job_objects import UID_LABEL, JobState, JobWatch, investigation_of, job_of
 from aletheia_operator.handlers.status_writer import WriteResult
 from aletheia_operator.handlers.steps import has_ended
 from aletheia_operator.investigate import Order
@@ -84,7 +84,7 @@ class Jobs:
         """Return the Investigations with a Job that has not ended. Raises SourceError."""
         found = []
         async for job in self.kubernetes.list(self._collection, {"labelSelector": UID_LABEL}):
-            owner = owner_of(job)
+            owner = investigation_of(job)
             if owner is not None and JobWatch().see(job, 0.0) is JobState.RUNS:
                 found.append(owner)
         return found
