@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.fetchers.prometheus import summary
-from aletheia_operator.fetchers.prometheus.summary import Change, Peak, compare, describe, spike_start
+from aletheia_operator.fetchers.prometheus.summary import Change, Peak, compare, describe_changes, spike_start
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,12 @@ def test_series_are_compared_with_their_baseline(monkeypatch: pytest.MonkeyPatch
         Change(b"little", 1.05, 1, False, False, False),
         Change(b"spike", 1, 1, False, True, False),
     ]
-    assert describe(changes, "24h") == "against 24h before: level changed in 1 of 4 series (1 to 2), spikes in 1 (before: 0)"
-    assert describe([], "1h") == "against 1h before: no series to compare"
-    assert describe(changes[:1], "1h") == "against 1h before: level changed in 0 of 1 series, spikes in 0 (before: 0)"
+    assert (
+        describe_changes(changes, "24h")
+        == "against 24h before: level changed in 1 of 4 series (1 to 2), spikes in 1 (before: 0)"
+    )
+    assert describe_changes([], "1h") == "against 1h before: no series to compare"
+    assert describe_changes(changes[:1], "1h") == "against 1h before: level changed in 0 of 1 series, spikes in 0 (before: 0)"
     assert changes[1].to_json() == {"metric": "up", "level": 2, "baseline_level": 1}
     back = compare([b"spike"], samples(before), samples(now))
     assert (back[0].spike, back[0].baseline_spike) == (False, True)

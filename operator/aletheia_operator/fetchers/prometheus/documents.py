@@ -70,7 +70,7 @@ def describe(answer: QueryResult, target: str, offset: str | None, call: Call) -
         return Described(text, [])
     now, before = result.series, answer.baseline.series
     changes = summary.compare(now.keys(), now.samples_of, before.samples_of, call.computing)
-    return Described(f"{text}; {summary.describe(changes, offset)}", changes)
+    return Described(f"{text}; {summary.describe_changes(changes, offset)}", changes)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _change(
     return Change(key, level, usual, changed, spike_start(now) is not None, spike_start(before) is not None), looked_at
 
 
-def describe(changes: Sequence[Change], offset: str) -> str:
+def describe_changes(changes: Sequence[Change], offset: str) -> str:
     """Describe the changes, for example: against 24h before: level changed in 1 of 3 series (0.02 to 0.41), spikes in 1
     (before: 0).
     """
@@ -174,4 +174,5 @@ def finite(samples: Samples) -> list[tuple[float, float]]:
 
 
 def clock(unix_seconds: float) -> str:
+    """Return the hours and minutes of a time, UTC."""
     return f"{datetime.fromtimestamp(unix_seconds, UTC):%H:%M}"
