@@ -61,7 +61,6 @@ class Line:
     baseline: list[str]
     lowest: str
     highest: str
-    last: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,6 @@ def _chart(query: Query, earlier: Query | None, axis: Axis, marks: list[tuple[fl
             baseline=_points(before.samples, axis, low, high, query.step, offset) if before else [],
             lowest=unit(min(value for _, value in series.samples if not math.isnan(value))),
             highest=unit(max(value for _, value in series.samples if not math.isnan(value))),
-            last=unit(next(value for _, value in reversed(series.samples) if not math.isnan(value))),
         )
         for number, (series, before) in enumerate(pairs)
     ]
