@@ -138,7 +138,7 @@ async def test_expiry_removes_the_report(tmp_path: Path) -> None:
 async def test_a_stored_report_is_shown_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is too large for memory is not cut."""
     snapshot = await run(make_order(), make_tools(tmp_path, FakeFetcher(ANSWERS)))
-    reader = SessionReader(snapshot.manifest, "", FolderFiles(Path(snapshot.path)))
+    reader = SessionReader(snapshot.manifest, FolderFiles(Path(snapshot.path)))
     whole = opening.html(reader)
     assert whole.rstrip().endswith(b"</html>")
     monkeypatch.setattr(opening, "MAX_REPORT_BYTES", len(whole))

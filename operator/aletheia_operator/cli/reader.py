@@ -59,10 +59,9 @@ class StreamedFiles:
 
 @dataclass(frozen=True)
 class SessionReader:
-    """A session to read. `origin`: its source in words. A `path` names an artifact with or without `.age`."""
+    """A session to read. A `path` names an artifact with or without `.age`."""
 
     manifest: Manifest
-    origin: str
     raw: RawFiles
     key: Callable[[], str] | None = None
     """Returns the secret key of a sealed session. None: it is not sealed."""

@@ -63,11 +63,11 @@ def open_session(options: Options, name: str | None = None) -> Iterator[SessionR
     if options.root is not None:
         layout = SessionLayout(options.root)
         id = session_id(layout, name)
-        yield _reader(read_manifest(layout, id), str(layout.session(id)), FolderFiles(layout.session(id)), options)
+        yield _reader(read_manifest(layout, id), FolderFiles(layout.session(id)), options)
         return
     folder = Path(name).expanduser()
     if (name.startswith((".", "/", "~")) or not name.count("/")) and (folder / MANIFEST).is_file():
-        yield _reader(read_copy(folder)[0], str(folder), FolderFiles(folder), options)
+        yield _reader(read_copy(folder)[0], FolderFiles(folder), options)
         return
     with connected(options) as cluster:
         yield remote_reader(cluster, parsed(name), options)
@@ -79,7 +79,7 @@ def remote_reader(cluster: Cluster, reference: Reference, options: Options) -> S
         remote, manifest = remote_session(cluster, reference)
     except NoApi as e:
         return _by_exec(cluster, reference, options, e)
-    return _reader(manifest, "the artifacts API", StreamedFiles(remote.blocks), options)
+    return _reader(manifest, StreamedFiles(remote.blocks), options)
 
 
 def remote_session(cluster: Cluster, reference: Reference) -> tuple[Remote, Manifest]:
@@ -97,15 +97,14 @@ def remote_session(cluster: Cluster, reference: Reference) -> tuple[Remote, Mani
     return remote, manifest
 
 
-def _reader(manifest: Manifest, origin: str, raw: RawFiles, options: Options) -> SessionReader:
+def _reader(manifest: Manifest, raw: RawFiles, options: Options) -> SessionReader:
     key = partial(session_key, manifest, options) if manifest.encryption else None
-    return SessionReader(manifest, origin, raw, key)
+    return SessionReader(manifest, raw, key)
 
 
 def _by_exec(cluster: Cluster, reference: Reference, options: Options, why: NoApi) -> SessionReader:
     found = session_by_exec(cluster, reference, why)
-    origin = f"kubectl exec in {found.pod.namespace}/{found.pod.name}"
-    return _reader(found.manifest, origin, StreamedFiles(found.blocks), options)
+    return _reader(found.manifest, StreamedFiles(found.blocks), options)
 
 
 def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSession:
