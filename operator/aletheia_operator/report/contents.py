@@ -32,7 +32,6 @@ class _Maker:
     """Derives the parts of one report. `failed`: names of the parts that could not be derived."""
 
     source: Source
-    limits: Limits
     failed: list[str] = field(default_factory=list)
 
     def part(self, name: str, make: Callable[[], T], otherwise: T) -> T:
@@ -48,7 +47,7 @@ class _Maker:
 def contents(source: Source, limits: Limits | None = None) -> Contents:
     """Read a session, and return what its report shows. Blocks for some seconds at most."""
     limits = limits or Limits()
-    maker = _Maker(source, limits)
+    maker = _Maker(source)
     part = maker.part
     findings = part("the findings", lambda: source.document("findings"), LoadedDocument())
     timeline = part("the timeline", lambda: source.document("timeline"), LoadedDocument())

@@ -38,10 +38,6 @@ class Grid:
         steps = max(0, (end - math.ceil(window.start.timestamp())) // step)
         return cls(end - steps * step, end, step)
 
-    @property
-    def points(self) -> int:
-        return (self.end - self.start) // self.step + 1
-
     def before(self, seconds: int) -> "Grid":
         """Return the same moments, `seconds` earlier."""
         return Grid(self.start - seconds, self.end - seconds, self.step)
