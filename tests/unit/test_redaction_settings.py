@@ -98,6 +98,18 @@ def test_a_rule_is_applied_to_each_line_alone(pattern: str) -> None:
         assert redactor.lines().feed(b"\n".join(lines)) == b"\n".join(expected[line] for line in lines)
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"EMP-[0-9]+$", r"^id EMP-[0-9]+$|EMP-[0-9]+x", r"(?m)EMP-[0-9]+$", r"EMP-.*", r"EMP-[^$]+\z"]
+)
+def test_the_end_of_a_line_is_before_its_carriage_return(pattern: str) -> None:
+    """`$` matches there in lines that end in CRLF. The carriage return stays."""
+    redactor = Redactor(rules=[Rule("badge", pattern), Rule("other", "zz$")])
+    redacted = redactor.lines().feed(b"first\r\nid EMP-7\r\nid EMP-7 x$\r\nzz\r\n")
+    first, second, _, last, end = redacted.split(b"\n")
+    assert (first, last, end) == (b"first\r", b"[redacted:other]\r", b"")
+    assert second in (b"id [redacted:badge]\r", b"[redacted:badge]\r")
+
+
 STATES = """
 import random
 from pathlib import Path

@@ -34,8 +34,8 @@ OWN_KEPT = 4
 _ALONE = re.compile(r"\\[AzQ]|\(\?[a-zA-Z]*-|\\\(\?P?<|\[[^\]]*\(\?P?<")
 """What has another meaning in a pattern for all rules and all lines: begin and end of the text, quotes, flags that are switched
 off, and the characters of a group's name where they are none."""
-_ANCHOR = re.compile(r"(\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|\^")
-"""An escaped character, a class, or the beginning of a line: in a block, the runtime's words and a blank may be before it."""
+_ANCHOR = re.compile(r"(\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|(\^)|\$")
+"""An escaped character, a class, or the beginning or the end of a line."""
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
 SECRET = "secret"  # noqa: S105  # label of secrets that no form recognises
 
@@ -82,6 +82,11 @@ class _BuiltIn:
         return (self._rules[number] for number in self._set.matching(line))
 
 
+def _in_block(part: "re.Match[str]") -> str:
+    """Return a part of an own rule for a block: the runtime's words may be before `^`, and a carriage return at `$`."""
+    return part[1] or ("(?:^| )" if part[2] else r"\r?$")
+
+
 class _Own:
     """The rules of an admin and of an Investigation. They have little memory: a tenant may write patterns that need much."""
 
@@ -89,7 +94,7 @@ class _Own:
         self._rules = [
             _Compiled(rule.name, rule.name, partial(_find_custom, new_pattern(rule.pattern, RULE_MEMORY))) for rule in rules
         ]
-        patterns = [_ANCHOR.sub(lambda part: part[1] or "(?:^| )", rule.pattern) for rule in rules]
+        patterns = [_ANCHOR.sub(_in_block, rule.pattern) for rule in rules]
         self.gate = EveryLine() if any(map(_ALONE.search, patterns)) else LineFinder(patterns, OWN_MEMORY)
 
     def candidates(self, line: bytes) -> Iterator[_Compiled]:
@@ -186,7 +191,7 @@ def _find_checked(pattern: str, check: Callable[[bytes], bool], line: bytes) -> 
 
 def _find_custom(expression: Pattern, line: bytes) -> Iterator[tuple[int, int]]:
     group = expression.groupindex.get(b"secret", 0)
-    for match in expression.finditer(line):
+    for match in expression.finditer(line.removesuffix(b"\r")):
         if match.group(group):
             yield match.span(group)
 
