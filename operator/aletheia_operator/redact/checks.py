@@ -119,6 +119,11 @@ def pair(value: bytes) -> bool:
     return no_port(value) and (coded(value) or (len(value) >= 8 and compiled(r"[a-z].*[A-Z]").search(value) is not None))
 
 
+def stated_password(value: bytes) -> bool:
+    """Return whether a value in a sentence is a password: it mixes digits, letters and, unless both cases are there, others."""
+    return three_kinds(value) and stated(value)
+
+
 def coded_no_name(value: bytes) -> bool:
     """Return whether a value looks random, and is not the name of a Kubernetes object."""
     return coded(value) and not is_name(value)

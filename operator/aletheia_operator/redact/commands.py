@@ -12,6 +12,22 @@ _ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command l
 _WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
 _LINE = r"(?:^|[\s/;|&(\"'`\[])"
 
+_NEXT_WORD = r"(?:\s+|\\*[\"']\s*,\s*\\*[\"'])"
+"""What is between two words of a command: blanks, or a comma if they are the items of a list."""
+_POSITIONAL = (
+    r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
+    r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
+    r"|htpasswd\s+-(?:\w*n\w*b|\w*b\w*n)\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+"
+    r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|nickserv\s+:?identify|:identify"
+    r"|convertto-securestring(?:\s+-string)?|activate-refresh-token\s+\S+"
+    r"|ngrok\s+(?:config\s+add-)?authtoken"
+    r"|(?:snyk|infisical)\s+auth|cargo\s+login|cloudflared\s+service\s+install|nuget\s+setapikey"
+    r"|smbpasswd\s+-\S+"
+    r"|mysqladmin\b.*\spassword|reset-admin-password|radtest\s+\S+|poetry\s+config\s+(?:pypi-token\.\S+"
+    r"|http-basic\.\S+\s+\S+)|composer\s+config\s+(?:-\S+\s+)*(?:github-oauth\.\S+|http-basic\.\S+\s+\S+)"
+    r"|wpa_passphrase\s+\S+|wg\s+set\s+.*preshared-key)\s+[\"']?(?P<secret>[^\s\"'/\\-](?:[^\s\"'\\]|\\[^\"'])*)"
+)
+
 RULES: tuple[ContextRule, ...] = (
     (
         "user-password",
@@ -28,7 +44,7 @@ RULES: tuple[ContextRule, ...] = (
         rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
         rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty"
         rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
-        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
+        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|twine|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
         r"|-p|-P|-w|-W|-A|-pw"
         rf"|/p:){_ARG}?{_WORD}",
         checks.no_port,
@@ -54,7 +70,8 @@ RULES: tuple[ContextRule, ...] = (
                    r"(?:[0-9]\s+)?[\"']?(?P<secret>[^\s\"';]{4,})", checks.prosaic),
     ("set-value", r"(?i)\b(?:config|configuration|env|secrets?|variables?|param|system|property|properties)\s+(?:set|put"
                   r"|create|add|update|edit)"
-                  r"\s+(?:--?[\w-]+(?:\s+|=))*(?P<name>[\w.-]+)(?:\s+|=)[\"']?(?P<secret>[^\s\"'=-][^\s\"']*)", checks.secret),
+                  r"\s+(?:--?[\w-]+(?:\s+|=))*(?://\S+:)?(?P<name>[\w.-]+)(?:\s+|=)[\"']?"
+                  r"(?P<secret>[^\s\"'=-][^\s\"']*)", checks.secret),
     ("logon", r"(?i)(?:^|\s)\.LOGON\s+\S+/\w+,(?P<secret>[^\s;]+)", checks.anything),
     ("obscured", r"\b(?:rclone\s+obscure|caddy\s+hash-password\s+--plaintext|ctl\s+admins\s+(?:passwd|add)\s+\S+"
                  r"|admin\s+user\s+add\s+\S+\s+\S+|AuthBasicFake\s+\S+)\s+[\"']?"
@@ -84,23 +101,14 @@ RULES: tuple[ContextRule, ...] = (
     ("openssl-key", r"\bopenssl\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", checks.prosaic),
     ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", checks.prosaic),
-    ("positional", r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
-                   r"|net\s+user\s+\S+|net\s+use\s+.*?/user:\S+|mc\s+(?:alias|config\s+host)\s+(?:set|add)\s+\S+\s+\S+\s+\S+"
-                   r"|htpasswd\s+-\w*b\w*\s+(?:-\S+\s+(?:\d+\s+)?)*\S+\s+\S+|ldappasswd\b.*\s-s|nickserv\s+:?identify|:identify"
-                   r"|convertto-securestring(?:\s+-string)?|activate-refresh-token\s+\S+"
-                   r"|ngrok\s+(?:config\s+add-)?authtoken"
-                   r"|(?:snyk|infisical)\s+auth|cargo\s+login|cloudflared\s+service\s+install|nuget\s+setapikey"
-                   r"|smbpasswd\s+-\S+"
-                   r"|mysqladmin\b.*\spassword|reset-admin-password|radtest\s+\S+|poetry\s+config\s+(?:pypi-token\.\S+"
-                   r"|http-basic\.\S+\s+\S+)|composer\s+config\s+(?:-\S+\s+)*(?:github-oauth\.\S+|http-basic\.\S+\s+\S+)"
-                   r"|wpa_passphrase\s+\S+|wg\s+set\s+.*preshared-key)\s+[\"']?(?P<secret>[^\s\"'/-][^\s\"']*)",
-     checks.prosaic),
+    ("positional", _POSITIONAL.replace(r"\s+", _NEXT_WORD), checks.prosaic),
     ("openssl-password", r"(?:(?:^|[\s\"'`=(]/?)pass:|(?:-passin|-passout|-k)(?::|\s+pass:))(?P<secret>[^\s\"'`,]+)",
      checks.password),
     ("piped-password", r"""\b(?:echo|printf)\s+(?:-\w+\s+)?(?:["']?%s(?:\\n)?["']?\s+)?["']?"""
                   r"""(?:[\w.-]+:)?(?P<secret>[^\s"'`|$]+)["']?\s*"""
                        r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
                        r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl"""
+                       r"""|[\w-]+\s+(?:create\s+secret|secrets?\s+(?:create|put|set|add|versions\s+add))\b"""
                        r"""|.{0,100}\s--(?:password-stdin|passphrase-fd|with-token|stdin|password-fd)\b)""",
      checks.anything),
     ("aws-configure", r"\bconfigure\s+set\s+(?P<name>[\w.-]+)\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
@@ -128,6 +136,10 @@ def find_flags(line: bytes) -> Iterator[Span]:
         start = span(match, "first")[0]
         if kind is None or match.group(b"first") in b"-|><=:;,":
             continue
+        if line.startswith(b"HTTP/", start):
+            continue  # the path of a request
+        if b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({":
+            continue  # an argument after a path: `post('/forgot-password', [Controller::class])`
         if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and kind is not Kind.PASSWORD:
             continue  # a path, `/token`, and no flag of Windows
         quote = match.group(b"quote")

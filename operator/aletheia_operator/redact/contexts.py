@@ -110,7 +110,8 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|:\s|\s+)\\*["']?"""
                     r"""[a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:,@][^\s"'\\]*)""", checks.pair),
     ("bad-pair", r"(?i)\b(?:credentials?|login|password)\s+(?:for\s+)?[\w.-]+:(?P<secret>[^\s@:/\"',]{6,})@", checks.coded),
-    ("bundle", r"(?i)\bBUNDLE_\w+__\w+[\"']?\s*[:=]\s*[\"']?(?P<secret>[0-9a-f]{8}:[0-9a-f]{8})\b", checks.anything),
+    ("bundle", r"(?i)\bBUNDLE_\w+__\w+[\"']?\s*[:=]\s*[\"']?(?:(?P<secret>[0-9a-f]{8}:[0-9a-f]{8})\b"
+               r"|[\w.@-]+:(?P<secret2>[^\s\"'/]\S*))", checks.anything),
     ("sasl-response", r"\bAUTH\s+\d+\s+\w+\s.*\bresp=(?P<secret>[A-Za-z0-9+/]{8,}={0,2})", checks.anything),
     ("attribute-value", r"""(?i)\b[\w-]*passw(?:or)?d(?:\(\d+\))?\s+value\s*[:=]?\s*\\*["'](?P<secret>[^"'\\]+)""",
      checks.password),
@@ -161,12 +162,14 @@ RULES: tuple[ContextRule, ...] = (
     ("password-from", r"(?i)\bpass(?:word|phrase|code)\b[^:=]{0,30}\b(?:changed|updated|reset|rotated|set)\s+from\s+"
                       r"[\"'`]?(?P<secret>[^\s\"'`]+)[\"'`]?\s+to\s", checks.coded),
     ("credentials-pair", r"(?i)\bcredentials?\s*:\s*[\"']?[\w.@-]+\s*/\s*(?P<secret>[^\s\"']+)", checks.pair),
-    ("call", r"""(?i)(?:(?:->|::)__construct|\bnew\s+\w+|mysqli?_p?connect|\bDBI(?:->|\s+)connect|\bgetConnection)"""
-             r"""\(\s*(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*"""
+    ("call", r"""(?i)(?:(?:->|::)(?:__construct|real_connect)|\bnew\s+\w+|(?:mysqli?|odbc|ibase)_(?:p|real_)?connect"""
+             r"""|\bDBI(?:->|\s+)connect|\bgetConnection|\b(?:ftp_login|ldap_bind|ssh2_auth_password|imap_open))"""
+             r"""\(\s*(?:Object\([\w\\]+\)\s*,\s*)?(?:'[^']*'|"[^"]*"|Resource id #\d+|Object\([\w\\]+\)|[\w.$]+)\s*,\s*"""
              r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", checks.password),
     ("call-auth", r"""(?i)(?:\bauth\s*=\s*|basic_?auth|credentials?|\.auth|\.userpassword"""
                   r"""|PasswordAuthentication(?:Token)?)\(\s*"""
-                  r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""", checks.password),
+                  r"""(?:'[^']*'|"[^"]*"|[\w.$]+)\s*,\s*(?:\w+\()?(?:'(?P<secret>[^']+)'|"(?P<secret2>[^"]+)")""",
+     checks.password),
     ("netrc", r"(?i)\b(?:machine|login|account)\s+\S+\s+(?:\S+\s+)*?passw(?:or)?d\s+(?P<secret>[^\s(]\S*)", checks.prosaic),
     ("announced", r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|token|key|secret"
                   r"|credentials?)\b[^:]{0,60}:\s*(?P<secret>\S+)\s*$", checks.prosaic),
@@ -194,7 +197,7 @@ RULES: tuple[ContextRule, ...] = (
     ("ldif", r"(?i)\b(?P<name>\w*(?:passw(?:or)?d|pwd|secret|key))::\s+(?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\s|$)",
      checks.anything),
     ("setter", r"""(?i)(?:\b(?:set|with|use)_?|[.>])(?P<name>\w*(?:passw(?:or)?d|passphrase"""
-                  r"""|pwd))\(\s*\\*["'](?P<secret>[^"'\\]+)"""
+                  r"""|pwd))\(\s*(?:\\*["'][^"'\\]*\\*["']\s*,\s*){0,2}\\*["'](?P<secret>[^"'\\]+)"""
                r"""\\*["']\s*\)""", checks.password),
     ("key-setter", r"""(?i)(?:\b(?:set|with|use)_?|[.>])(?P<name>\w*(?:secret|token"""
                   r"""|api_?key))\(\s*\\*["'](?P<secret>[^"'\\]+)"""
@@ -234,7 +237,7 @@ RULES: tuple[ContextRule, ...] = (
     ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
             r"""|[\w.-]key"""
             r"""|authorization|pwd|pass|pat|psk|pin|jwt))"""
-            r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<>\]]+)(?:\]\]>)?</""", checks.secret),
+            r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
     ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
@@ -265,8 +268,8 @@ RULES: tuple[ContextRule, ...] = (
     ("age-shamir", r"\b(?i:unseal key(?: \d+)?|recovery key(?: \d+)?|initial root token"
                    r"|root token)\s*:\s*(?P<secret>\S{10,})", checks.anything),
     ("basic-pair", r"(?i)\b(?:login|log in|logged in|authenticat\w+|credentials?|creds|connecting"
-                   r"|connect)\b[^:=]{0,40}?\s[\"'(]?(?P<user>[\w.-]+@?[\w.-]*)[:/]"
-        r"(?P<secret>[^\s\"'@/:,()]{4,})[\"')]?(?:\s|$)", checks.coded),
+                   r"|connect)\b[^:=]{0,40}?\s[\"'(]?(?P<user>[\w.-]+@?[\w.-]*)(?:[:/]|\s/\s)"
+        r"(?P<secret>[^\s\"'@/:,()]{4,})[\"')]?(?:[\s}\],]|$)", checks.coded),
     ("shadow", r"(?:^|\s)[a-z_][\w-]*:(?P<secret>\$?[./A-Za-z0-9$=,]{13,}):\d{4,6}:\d*:\d*:", checks.anything),
     ("var-dump", r"""(?i)\[\\*["']?(?P<name>[\w.-]+)\\*["']?(?::\\*["']?\w+\\*["']?)?\]"""
         r"""\s*=>\s*(?:string\(\d+\)\s*)?\\*["']?(?P<secret>[^"'\s\\\])]+)""", checks.secret),

@@ -240,6 +240,11 @@ DISTINCT = (
                             r"(?P<secret>[\w-]+(?:/|\\/|%2F)messages(?:\?|%3F|\\u003f)key(?:=|%3D|\\u003d)[\w-]+(?:&|%26|\\u0026)"
                             r"token(?:=|%3D|\\u003d)[\w%-]+)"),
     ("private-key", r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,20}(?:UFJJVkFURS|BSSVZBVEUg|QUklWQVRFI)[A-Za-z0-9+/]{20,}={0,2}"),
+    ("websocket-bearer", r"base64url\.bearer\.authorization\.k8s\.io\.(?P<secret>[\w-]{16,})"),
+    ("minisign-key", r"\bRWRTY0Iy[A-Za-z0-9+/]{80,}={0,2}"),
+    ("session-cookie", r"\b(?:wordpress_(?:sec|logged_in)_\w{1,40}|(?:laravel|grafana|_gitlab|airflow|ci|rack\.)_?session"
+                       r"|\.ASPXAUTH|\.AspNet(?:Core)?\.[\w.]{1,60}|ASP\.NET_SessionId|(?:__Secure-|__Host-)?next-auth\.session-token"
+                       r"|remember_user_token)=(?P<secret>[\w%.~+/|-]{16,}={0,2})"),
     ("putty-key", r"Private-MAC: (?P<secret>[0-9a-f]{40,})"),
     ("password-hash", r"\$(?:2[abxy]|5|6|1|apr1|y|gy|7)\$[./A-Za-z0-9$=,]{18,}|\$argon2(?:id|i|d)\$[./A-Za-z0-9$=,+-]{30,}"
      r"|\$(?:scrypt|pbkdf2-sha\d{1,3}|md5|sha1)\$[./A-Za-z0-9$=,+-]{20,}|pbkdf2_sha\d+\$\d+\$[\w+/$=.-]{20,}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aletheia_operator.redact.names import Kind
 from aletheia_operator.redact.patterns import byte_words, compiled, span
-from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
+from aletheia_operator.redact.values import is_coded, is_placeholder, is_random, is_secret
 
 Span = tuple[int, int]
 
@@ -24,6 +24,7 @@ _PARTS = (
 )
 _PAIR = r"""(?P<name>[^=;,\s"'\[\]]{1,120})=(?P<value>"[^"]*"|\[redacted[^\]]*\]|[^;\s"'\\]+)"""
 _ATTRIBUTES = byte_words("path domain expires max-age samesite priority version comment partitioned secure httponly")
+_SETTINGS = byte_words("true false yes none null accepted rejected enabled disabled")
 _END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|[A-Z][\w-]+:\s)|\)(?:\s|$)|\s[|]\s"""
 
 
@@ -85,11 +86,20 @@ def _is_random(value: bytes) -> bool:
 
 
 def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
-    """Yield the values of cookies, but not the attributes of a Set-Cookie header."""
+    """Yield the values of cookies, but not the attributes of a Set-Cookie header.
+
+    A random word at the beginning is a cookie without its name.
+    """
+    alone = compiled(r"\s*(?P<secret>[^\s;=,\"'\\]+)(?:[\s;,\"'\\]|$)").match(line, start, end)
+    if alone is not None:
+        if is_random(alone.group(b"secret")):
+            yield span(alone, "secret")
+        if alone.group(b"secret").isdigit():
+            return  # a number of cookies
     for pair in compiled(_PAIR).finditer(line, start, end):
         if is_set and pair.group(b"name").lower() in _ATTRIBUTES:
             continue
         value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
         at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
-        if len(value) > 2 and not is_placeholder(value):
+        if len(value) > 2 and not is_placeholder(value) and value.lower() not in _SETTINGS:
             yield at, at + len(value)

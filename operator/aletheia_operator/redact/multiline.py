@@ -37,11 +37,13 @@ _ELEMENT = (
 _FIELD = rf"""(?m)^\s*{NAME.replace("(?P<name>", "(?P<field>")}\s*$"""
 _INPUT = r"""\binput_value=["'](?P<value>[^"']+)"""
 _CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
-_ENTRY = r"""(?i)\b(?:name|key)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
+_ENTRY = r"""(?i)\b(?:name|key|property)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
+_FLAG_ITEM = rf"""^\s*-\s+["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
+"""A flag as an item of a list in YAML: the next item is its value."""
 _FORM_PART = r"""(?i)\bform-data;\s*name=["']?(?P<part>[\w.-]{1,100})["']?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
-_VALUE = r"""^["']?value["']?\s*[:=]\s*["']?(?P<value>[^"'\r\n]*[^"'\r\n,\s])["']?,?\s*$"""
+_VALUE = r"""^["']?[Vv]alue["']?\s*[:=]\s*["']?(?P<value>[^"'\r\n]*[^"'\r\n,\s])["']?,?\s*$"""
 _SCALAR = (
     r"""^(?:string\(\d+\)\s*)?["'`](?P<value>[^"'`]+)["'`]?,?\s*$|^(?P<bare>[^\s"'`{}\[\]:#-][^:{}\[\]]*?)\s*$"""
     r"""|^(?P<word>\S+)\s*$"""
@@ -52,14 +54,26 @@ _BODY = (
     r"(?P<secret>[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Key-Format|Encryption|Public-Lines|Private-Lines"
     r"|Private-MAC)\s*:.*)\s*$"
 )
+_RANDOM = r"^(?:[>$#*-]\s+)?(?P<value>[\w.~+/=*-]{12,})\s*$"
 _CHALLENGE = r"\b334 UGFzc3dvcmQ6\s*$"  # SMTP's "Password:": the client's next line is the password
 _QUOTED_BODY = r"""["'`](?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\\+[nr])*\\*["'`]"""
 _ANNOUNCED = r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|passphrase|token|key|secret|credentials?)\b[^:]{0,60}:\s*$"
+_MENTIONED = (
+    r"(?i)\b(?:password|passphrase|tokens?|secrets?"
+    r"|(?:api|access|secret|private|license|encryption|recovery|unseal|certificate)[ _-]keys?)\b[^\n]*:\s*$"
+    r"|\bget\s+secrets?\b[^\n]*\|\s*base64\s+(?:-d|-D|--decode)\s*$"
+)
+"""A sentence that announces a secret: the next line is one if it looks random."""
 _RESET = r"(?i)\bpassword\b[^:=]{0,60}\b(?:reset|changed|updated|generated)\.?\s*$"
 _LABELLED = r"(?i)^(?:new\s+)?(?:value|password)\s*:\s+(?P<value>\S{6,})\s*$"
+_VALUES = {
+    "entry": _VALUE, "last": _LAST, "labelled": _LABELLED, "element": _CONTENT, "input": _INPUT, "random": _RANDOM,
+}  # fmt: skip
+"""Patterns of the expected value by its place, `State.how`. For other places: `_SCALAR`."""
 STARTS = [
     _RESET,
     _ANNOUNCED,
+    _MENTIONED,
     _CHALLENGE,
     PEM,
     _SPLIT_NAME,
@@ -68,6 +82,7 @@ STARTS = [
     _ENTRY.replace(
         r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie)[\w./-]*"
     ),
+    _FLAG_ITEM,
     _DATA,
     _KIND,
 ]
@@ -89,7 +104,8 @@ class State:
     """Kind of the value that is expected on the next line: a value of `Kind`; empty: no value is expected."""
     how: str = ""
     """Place of the expected value. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
-    the next line; `list`: on the next items of a list; `last`: the last word of the next line."""
+    the next line; `list`: on the next items of a list; `last`: the last word of the next line; `random`: a random word alone
+    on the next line."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
@@ -145,6 +161,8 @@ def after(state: State, line: bytes) -> State:
         return replace(state.closed(), awaited=meant.value, how="next", indent=indent)
     if (entry := compiled(_ENTRY).search(line)) and (meant := kind_of(entry.group(b"entry").decode())):
         return replace(state.closed(), awaited=meant.value, how="entry", indent=indent)
+    if (item := compiled(_FLAG_ITEM).search(line)) and (meant := kind_of(item.group(b"flag").decode("utf-8", "replace"))):
+        return replace(state.closed(), awaited=meant.value, how="flag", indent=indent - 1)
     if element := compiled(_ELEMENT).search(line):
         given = element.group(b"name") or element.group(b"element") or element.group(b"attribute")
         if meant := kind_of(given.decode("utf-8", "replace")):
@@ -153,6 +171,8 @@ def after(state: State, line: bytes) -> State:
         return replace(state.closed(), awaited=meant.value, how="input", indent=indent)
     if (name := compiled(_SPLIT_NAME).search(line)) and (meant := kind_of(name.group(b"name").decode("utf-8", "replace"))):
         return replace(state.closed(), awaited=meant.value, how="block" if name.group(b"block") else "next", indent=indent)
+    if compiled(_MENTIONED).search(line):
+        return replace(state.closed(), awaited=Kind.KEY.value, how="random", indent=indent)
     return state
 
 
@@ -180,9 +200,7 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None if is_placeholder(text.rstrip()) else (offset, offset + len(text.rstrip())), replace(
             state, lines=state.lines + 1
         )
-    found = compiled(
-        {"entry": _VALUE, "last": _LAST, "labelled": _LABELLED, "element": _CONTENT, "input": _INPUT}.get(state.how, _SCALAR)
-    ).search(text)
+    found = compiled(_VALUES.get(state.how, _SCALAR)).search(text)
     if found is None:
         return None, state.closed()
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()

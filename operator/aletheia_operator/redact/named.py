@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from aletheia_operator.redact import checks
 from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
 from aletheia_operator.redact.names import MAX_NAME, Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
 from aletheia_operator.redact.reach import Reach
-from aletheia_operator.redact.surroundings import goes_on, is_closing_quote, is_tuple, means_other
+from aletheia_operator.redact.surroundings import goes_on, is_closing_quote, is_code, is_reference, is_tuple, means_other
 from aletheia_operator.redact.values import (
     is_coded,
     is_first,
     is_message,
+    is_name,
     is_placeholder,
     is_random,
     is_secret,
     is_uuid,
+    last_word_end,
     quoted_end,
     unquoted_end,
 )
@@ -135,10 +138,11 @@ def _values(name: _Name) -> Iterator[Span]:
         yield from _spaced_value(name, name.spaced)
         return
     start = name.value_at
-    if compiled(r"\s*!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b").match(line, start) is not None:
+    if is_reference(line, start, name.join):
         return
     if name.join[-1:] == b"=" and (compared := compiled(r"""=\s*""").match(line, start)) is not None:
-        if compiled(_QUOTE).match(line, compared.end()) is None:
+        value = line[compared.end() : unquoted_end(line, compared.end())]
+        if compiled(_QUOTE).match(line, compared.end()) is None and not (len(value) >= 10 and checks.three_kinds(value)):
             return  # `if password == other {`
         start = compared.end()
     if name.join.strip() == b":" and (typed := compiled(_TYPED).match(line, start)) is not None:
@@ -156,7 +160,7 @@ def _values(name: _Name) -> Iterator[Span]:
         return
     if compiled(r"=?\s*$").match(line, start) is not None:
         return  # the end of base64
-    if first == b"{" and (braced := compiled(r"\{(?P<secret>[^{}\s]+)\}\s*;").match(line, start)) is not None:
+    if first == b"{" and (braced := compiled(r"\{(?P<secret>[^}\s]+)\}\s*;").match(line, start)) is not None:
         if is_coded(braced.group(b"secret")) or compiled("^[a-z].*[A-Z]").search(braced.group(b"secret")) is not None:
             yield from judged(line, *span(braced, "secret"), name.kind, False)  # ODBC quotes values by braces
         return
@@ -225,6 +229,7 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return  # the id of a token
     wanted = (
         kind is Kind.PASSWORD
+        or (kind is Kind.PASS and name.before == b"{" and b"," in spaced)
         or (kind in (Kind.WEAK, Kind.KEY) and is_random(value))
         or (kind in (Kind.SECRET, Kind.OBJECT) and (b"," in spaced or is_coded(value)))
     )
@@ -249,7 +254,11 @@ def _listed_values(name: _Name, start: int) -> Iterator[Span]:
     at = start + 1
     while (opener := item.match(line, at)) is not None:
         end = _end_of_quoted(line, opener.end(), opener.group(b"open"))
-        yield from judged(line, opener.end(), end, kind, False)
+        value = line[opener.end() : end]
+        if at == start + 1 and value in (b"required", b"nullable", b"sometimes"):
+            return  # the rules of a field: `'password' => ['required', 'min:8']`
+        if not (name.last.endswith(b"tokens") and value.isalpha() and len(value) < 16):  # the words of a text
+            yield from judged(line, opener.end(), end, kind, False)
         following = compiled(r"""\\*["'`]?\s*,""").match(line, end)
         if following is None:
             return
@@ -276,6 +285,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
     end = unquoted_end(line, start)
+    if kind is Kind.PASSWORD and colon and name.join[-1:] in b" \t":
+        end = last_word_end(line, start, end)
     if colon and name.closed and line[start:end].isalpha() and line[end : end + 1] == b" ":
         return  # words about what is quoted: `secret \"db-token\": secrets \"db-token\" not found`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
@@ -284,14 +295,12 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # a structure: its fields have names
     if compiled(r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b").match(line, start) is not None:
         return  # the value is on the next line; or its length
-    if compiled(_CALL).match(line, start) is not None:
-        return  # `password=config.get("password")`
+    if is_code(line, start, name.join[:1] == b" "):
+        return
     if name.join.strip() == b"->" and line[start - len(name.join) - 1 : start - len(name.join)] == b")":
         return  # the type that a function returns: `fn verify_token(token: &str) -> Result`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and b":" in line[start:end]:
         return  # a part of a key: `"token:bucket:7"`
-    if name.join[:1] == b" " and compiled(_CODE).match(line, start) is not None:
-        return  # a line of a program: `token = get_token(user)`
     if name.join[:1] == b" " and line[start:end].rstrip(b";") == name.last:
         return  # `this.password = password;`
     if prose and name.before not in (b'"', b"'") and is_first(line, name.start):
@@ -305,6 +314,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         end = max(end, _struct_value_end(line, start, end))
     if prose:
         end = start + len(line[start:end].rstrip(b".,;:"))
+    if colon and name.last.lower() in (b"tokens", b"secrets") and is_name(line[start:end]):
+        return  # names of objects
     yield from judged(line, start, end, kind, prose)
     if colon and compiled(r"(?i)(?:codes|tokens|keys|passwords|secrets|phrases)$").search(name.last) is not None:
         yield from _more_values(line, start, end, kind)
@@ -319,10 +330,6 @@ def _more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span
             yield begin, end
         else:
             yield from judged(line, begin, end, kind, True)
-
-
-_CALL = r"""[a-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
-_CODE = r"""(?:await\s|new\s|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 
 
 def _struct_value_end(line: bytes, start: int, end: int) -> int:

@@ -138,7 +138,7 @@ _COUNTED = words(
 _OBJECTS = words("secret secrets credential credentials creds")
 
 
-_NAMED_OBJECTS = words("password passwd credential credentials creds certificate")
+_NAMED_OBJECTS = words("password passwd credential credentials creds certificate key")
 """Words before `secret` in names of fields that contain the name of a Kubernetes Secret: `passwordSecret: db`."""
 
 
@@ -189,6 +189,8 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         return Kind.SECRET
     if last in ("token", "tokens") and before in _COUNTED:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
+    if last == "secret" and before == "existing":
+        return None  # in Helm's charts, the name of a Secret
     if last in _OBJECTS and (
         before
         in ("", "pull", "tls", "image", "the", "existing", "external", "target", "k8s", "kube", "kubernetes", "ca", "cert")

@@ -1,19 +1,15 @@
 """Finds random values in the text after a secret's name, whatever stands between: `expected token X, got Y`, `Password [X]`."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from aletheia_operator.redact.contexts import is_counted
 from aletheia_operator.redact.patterns import compiled, span
-from aletheia_operator.redact.values import is_placeholder
+from aletheia_operator.redact.values import MIN_CHANGES, class_of, is_placeholder, share_of_changes
 
 Span = tuple[int, int]
 
 REACH = 100  # bytes after a name in which a random value is a secret
 MIN_LETTERS, MIN_DIGITS = 2, 2
-MIN_CHANGES = 0.42
-"""Least share of neighbours of different classes (digit, small, capital). It is about 0.6 in random text, and 0.3 in names of
-classes: `OAuth2TokenFilter`."""
 MIN_CHANGES_OF_TWO = 0.3
 """The same for a value of digits and letters of one case: about 0.4 in random text."""
 
@@ -28,7 +24,7 @@ NEARBY = rf"""{_NAME}.*?[\s"'`=:\[(,/<>|]{_VALUE}"""
 ID = (
     r"(?i)W/\\*[\"']$|(?:ids?|version|etag|request|trace|span|hash|digest|sha\d*|fingerprint|thumbprint|checksum|md5|nonce|revision"
     r"|uuid|name|cursor|file|path|url|arn|image|node|pod|host|session|subject|sub|aud|iss|issuer|commit|tag|ref|bucket|object"
-    r"|accessor|kid|jti|public|certificate|signature|salt|iv|next|page|continue|on|\d:secret|h1|integrity|sha\d+-)"
+    r"|accessor|kid|jti|public|certificate|signature|salt|iv|next|page|continue|on|\d:secret|h1|integrity|sha\d+-|ENC\[\w{1,16},data)"
     r"\\*[\"'`]?\s*(?:[:=/]|is)?\s*\\*[\"'`\[(]?$"
 )
 """Text before a value that shows that it is an id."""
@@ -63,17 +59,10 @@ def is_random_text(value: bytes) -> bool:
     digits, small, capital = (classes.count(kind) for kind in "dac")
     if len(value) < 12 or digits < MIN_DIGITS or is_placeholder(value):
         return False
-    changes = sum(before != after for before, after in pairwise(classes)) / len(value)
+    changes = share_of_changes(classes)
     if min(small, capital) >= MIN_LETTERS:
-        return changes >= MIN_CHANGES and compiled(r"^\d{4}-\d\d-\d\dT").search(value) is None
+        return changes >= MIN_CHANGES and compiled(r"^\d{4}-\d\d-\d\dT|^[A-Za-z]+/\d+(?:\.\d+)*$").search(value) is None
     if len(value) < 20 or not value.isalnum() or digits < 4:
         return False
     no_id = compiled(r"(?i)^(?:[0-9a-f]+|0[0-9A-HJKMNP-TV-Z]{25})$").search(value) is None  # hexadecimal, or a ULID
     return no_id and changes >= MIN_CHANGES_OF_TWO
-
-
-def class_of(byte: int) -> str:
-    """Return `d` for a digit, `a` for a small and `c` for a capital letter, `o` for others."""
-    if 48 <= byte <= 57:
-        return "d"
-    return "a" if 97 <= byte <= 122 else "c" if 65 <= byte <= 90 else "o"

@@ -29,6 +29,9 @@ RULES: tuple[ContextRule, ...] = (
      checks.coded),
     ("storage-key", r"(?i)\b(?:s3(?:cluster)?|gcs|oss|cosn|deltalake|iceberg"
                     r"|hudi)\(\s*'[^']*'\s*,\s*'(?P<secret>[A-Z0-9]{16,})'", checks.coded),
+    ("sql-cipher", r"""(?i)\b(?:pgp_sym_(?:en|de)crypt(?:_bytea)?|(?:aes|des)_(?:en|de)crypt)\("""
+                   r"""(?:[^'(),]|'[^']*'|\([^()]*\)){1,16}?,\s*'(?P<secret>[^']+)'"""
+                   r"""|\b(?:en|de)cryptbypassphrase\(\s*N?'(?P<secret2>[^']+)'""", checks.password),
     ("sql-identified", r"""(?i)\bidentified\s+by\s+\\*"(?P<secret>[^"\\\s]+)\\*\"""", checks.anything),
 )  # fmt: skip
 

@@ -2,17 +2,50 @@
 
 from aletheia_operator.redact.patterns import compiled
 
+_SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
+"""A word before the token of a language model."""
+_FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
+"""A path in quotes, and a message: `cannot load key "/etc/tls/tls.key": no such file`."""
+_VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
+
 
 def means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
-    """Return whether a name has another meaning here: a shell's directory, a test that passed, or the name of a field."""
+    """Return whether a name has another meaning here: a shell's directory, a test that passed, a field's or a file's name."""
     if name.lower() in (b"pwd", b"oldpwd"):
         return compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
     if name == b"PASS":
         passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
         return passed or line[max(start - 4, 0) : start] == b"--- "
+    if name.lower() in (b"token", b"tokens"):
+        return compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
+    if line[start : start + 1] == b"/":
+        return compiled(_FILE).search(line[start:end]) is not None
     if name[-5:].lower() in (b"field", b"param", b"input"):
         return compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
     return False
+
+
+def is_reference(line: bytes, at: int, join: bytes) -> bool:
+    """Return whether a variable, a type or a tag of YAML begins at `at`. `join`: the separator before it."""
+    if compiled(_VARIABLE).match(line, at) is not None:
+        return True
+    if join[-1:] != b":" and join.strip() != b":":
+        return False
+    if join == b" :" and compiled(r"'[a-z_]+'").match(line, at) is not None:
+        return True  # in psql: `PASSWORD :'pw'`
+    return compiled(r"\s*Optional\[(?:str|int|bytes|SecretStr|Any)\]").match(line, at) is not None
+
+
+_CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
+_CODE = r"""(?:await\s|new\s|\$\w+(?:->|\[|::)|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+
+
+def is_code(line: bytes, at: int, spaced: bool) -> bool:
+    """Return whether the call of a function, or with `spaced` other code, begins at `at`, where a value may be.
+
+    Examples: `password=config.get("password")`, `token = get_token(user)`. `spaced`: a blank is before the separator.
+    """
+    return compiled(_CALL).match(line, at) is not None or (spaced and compiled(_CODE).match(line, at) is not None)
 
 
 def goes_on(line: bytes, begin: int, end: int) -> bool:

@@ -5,12 +5,12 @@ their random text is shorter, unless a word of the prefix says that it is a secr
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.contexts import ContextRule, is_counted
-from aletheia_operator.redact.nearby import ID, class_of, is_random_text
+from aletheia_operator.redact.nearby import ID, is_random_text
 from aletheia_operator.redact.patterns import byte_words, compiled
+from aletheia_operator.redact.values import class_of, share_of_changes
 
 Span = tuple[int, int]
 
@@ -88,10 +88,9 @@ def _is_token(prefix: bytes, body: bytes, before: bytes) -> bool:
 def _is_mixed(body: bytes) -> bool:
     """Return whether digits and letters take turns, also in hexadecimal text."""
     classes = [class_of(byte) for byte in body]
-    changes = sum(before != after for before, after in pairwise(classes))
     letters = classes.count("a") + classes.count("c")
     least = 1 if len(body) >= LONG_BODY and not (body.islower() or body.isupper()) else _MIN_DIGITS
-    return classes.count("d") >= least and letters >= _MIN_LETTERS and changes / len(body) >= _MIN_CHANGES
+    return classes.count("d") >= least and letters >= _MIN_LETTERS and share_of_changes(classes) >= _MIN_CHANGES
 
 
 _QUOTED = r"""\\*["'](?P<secret>[\w+/=-]{24,})\\*["']"""
@@ -100,6 +99,15 @@ RULES: tuple[ContextRule, ...] = (
      is_random_text),
     ("short-flag", r"\s-(?:t|k|a|P|w|T|K)\s+(?P<secret>[\w+/-]{24,}={0,2})(?:\s|$)", is_random_text),
     ("p-flag", r"\s-[pP]\s+[\"']?(?P<secret>[^\s\"'/:=,]{12,})(?:[\s\"']|$)", is_random_text),
+    ("login-call", r"""(?i)(?:log_?in|sign_?in|authenticate|\bauth|->auth|check_?password|verify_?password|password_(?:verify"""
+                   r"""|hash))\(\s*(?:(?:'[^']*'|"[^"]*"|Object\([\w\\]+\)|[\w.$]+)\s*,\s*)?"""
+                   r"""(?:'(?P<secret>[^'\s]{6,64})'|"(?P<secret2>[^"\s]{6,64})")\s*[,)]""", checks.stated_password),
+    ("with-password", r"(?i)\b(?:with|using)\s+(?:the\s+|initial\s+|new\s+)?(?:password|passphrase|passwd|pw|pwd)\s+[\"'`]?"
+                      r"(?P<secret>[^\s\"'`,;()]{6,64})[\"'`]?(?:[\s,;)]|$)", checks.stated_password),
+    ("card-code", r"(?i)\b(?:cvv2?|cvc2?)\s+(?P<secret>\d{3,4})(?:[\s,;.)}\]\"']|$)", checks.anything),
+    ("value-of-secret", r"(?i)\bvalue\s+\\*[\"'`]?(?P<secret>[^\s\"'`\\]{12,})\\*[\"'`]?\s+(?:for|of)\s+(?:the\s+)?"
+                        r"(?:secret|password|token|\w+\s+key)\b", is_random_text),
+    ("user-query", r"[?&]u(?:ser)?=[\w.@%-]+&p=(?P<secret>[^&\s\"'#<>\\]+)", checks.anything),
     ("here-string", r"""<<<\s*\\*["'](?P<secret>[^\s"'\\$]{6,})\\*["']""", checks.mixed),
     ("hosts", r"""(?i)(?:oauth|bearer|tokens?|auth)\\*["']\s*:\s*\{\s*\\*["'][\w.-]+\.[a-z]{2,}\\*["']\s*:\s*"""
               r"""\\*["'](?P<secret>[^"'\\]{16,})""", checks.coded),

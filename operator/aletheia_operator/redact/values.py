@@ -1,5 +1,7 @@
 """Decides whether a value is a secret or a placeholder, and where a value ends in its line."""
 
+from itertools import pairwise
+
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import LINE_START, byte_words, compiled
 
@@ -26,7 +28,7 @@ _WORDS = byte_words(
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
-    token tokens passwort hashed encrypted via flags options object mode
+    token tokens passwort hashed encrypted via flags options object mode see ask stored managed
     """
 )
 """Words that describe or replace secrets."""
@@ -34,11 +36,12 @@ _PLACEHOLDER = (
     r"(?is)^(?:"
     r"[|>][-+]?\d?|\d+ (?:bytes?|bits?|chars?|characters?)|.{0,8}(?:\.{3}|…).{0,12}|[\w.@+-]{1,40}:[*]{3,}"
     r"|~|%![a-z]\(.{0,80}|%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
-    r"|[*.#?_\s;:,()\[\]{}<>/\\|-]+|x{2,}[\sx-]*"
+    r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
     r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
     r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
-    r"|\$env:\w{1,80}"
+    r"|\$env:\w{1,80}|\$__(?:file|env|vault)\{.*|ENC\[[A-Z0-9_]{3,16},.*|EJ\[1:.*|\(\([\w.:/-]{1,80}\){0,2}|Symbol\(\w{1,60}\)?"
+    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
     r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|\?|&\w{1,40};|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?"
     r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
     r"|sensitive)[\w -]{0,30}\]?"
@@ -54,12 +57,12 @@ _REFERENCE = (
     r"^(?:(?i:(?:file|vault|ref\+\w+|gcp-?sm|awssm|aws-?sm|asm|ssm|op|secret|secrets|sm|env|k8s|azkv|azurekeyvault"
     r"|keyvault|conjur"
     r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
-    r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|os\.(?:environ|getenv).*"
-    r"|System\.getenv.*|@\.?/.*|sha\d+:.*"
+    r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|import\.meta\.env.*|\$\w+(?:->|\[).*|os\.(?:environ|getenv).*"
+    r"|System\.getenv.*|@\.?/.*|(?:hmac-)?sha\d+:.*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
     r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
-    r"|[A-Za-z_]\w*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
+    r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
     r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+"
     r"|/|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
     r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
@@ -74,6 +77,11 @@ _CODED = (
     r"^(?:[A-Za-z._~/-]*[0-9+=][\w.~+/=-]{6,}|[\w.~+/-]{6,}[0-9+=][\w.~+/=-]*|[A-Za-z]{20,}|\S*[!#$%^*?&@]\S*\d\S*"
     r"|\S*\d\S*[!#$%^*?&@]\S*)$"
 )
+_FIELD_NAME = (
+    r"(?i)^(?:(?:access|api|auth|authenticity|bearer|client|csrf|xsrf|id|refresh|session|user|admin|db|database|root|redis|postgres"
+    r"|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
+)
+"""The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
 _COUNT = r"(?i)^[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)$"
 _ALGORITHM = (
     r"(?i)^(?:[ehpr]s|sha|aes|md|rc|crc|utf|rsa|ed|ecdsa|hmac|x|p|v|http|tls|oauth|ipv)[-_/]?\d{1,5}(?:[-_/.]\w{1,6})*[.,;]?$"
@@ -116,13 +124,37 @@ def is_uuid(value: bytes) -> bool:
     return compiled(r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$").search(value) is not None
 
 
+MIN_CHANGES = 0.42
+"""Least share of neighbours of different classes (digit, small, capital). It is about 0.6 in random text, and 0.3 in names of
+classes: `OAuth2TokenFilter`."""
+
+
+def class_of(byte: int) -> str:
+    """Return `d` for a digit, `a` for a small and `c` for a capital letter, `o` for others."""
+    if 48 <= byte <= 57:
+        return "d"
+    return "a" if 97 <= byte <= 122 else "c" if 65 <= byte <= 90 else "o"
+
+
+def share_of_changes(classes: list[str]) -> float:
+    """Return how many neighbours are of different classes, as a share of all characters."""
+    return sum(before != after for before, after in pairwise(classes)) / len(classes)
+
+
+def _is_path(value: bytes) -> bool:
+    """Return whether a value is a path, and no base64 with slashes."""
+    if compiled(r"(?i)^[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+$").search(value) is None:
+        return False
+    return len(value) < 24 or share_of_changes([class_of(byte) for byte in value]) < MIN_CHANGES
+
+
 def is_random(value: bytes) -> bool:
     """Return whether a value looks like a random key: at least 16 characters, digits and letters, no name, UUID or address."""
-    if len(value) < 16 or is_name(value) or not is_coded(value):
+    if len(value) < 16 or is_name(value) or not is_coded(value) or _is_path(value):
         return False
     return (
         compiled(
-            r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[\w.-]+:\d+$|^/|^[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+$|^\d{4}-\d\d|^v?\d+\.\d"
+            r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[\w.-]+:\d+$|^/|^\d{4}-\d\d|^v?\d+\.\d|^0x[0-9a-f]{1,16}$"
             r"|^[a-z]+(?:[_.-][a-z0-9]{1,16})*[_-][0-9a-f]{32,64}$"
         ).search(value)
         is None
@@ -145,6 +177,8 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
         return False
     if kind in (Kind.SECRET, Kind.WEAK) and compiled(r"^[A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+$").search(value):
         return False  # a header's name
+    if prose and kind is not Kind.PASSWORD and compiled(r"^[A-Za-z][\w.-]{0,40}=[\w.:/-]+$").search(value) is not None:
+        return False  # another name with its value: `credentials: provider=irsa`
     match kind:
         case Kind.PASSWORD:
             first = small.partition(b" ")[0].rstrip(b",:;")
@@ -167,6 +201,8 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
                 and not compiled(r"^[a-zA-Z][\w.+-]*@[\w.-]+$|^\w+://|^v?\d+(?:\.\d+)+$").search(value)
             )
         case Kind.OBJECT if is_name(value):
+            return False
+        case Kind.SECRET | Kind.OBJECT if compiled(_FIELD_NAME).search(value) is not None:
             return False
         case Kind.SECRET if (prose or (b"/" in value and len(value) >= 8)) and is_name(value):
             return False
@@ -209,6 +245,14 @@ def unquoted_end(line: bytes, start: int) -> int:
         if stop.start() > start and _ends_here(line, stop.start(), end, start):
             return int(stop.start())
     return end
+
+
+def last_word_end(line: bytes, start: int, end: int) -> int:
+    """Return where a value ends: at the line's end if it is one word that goes on after `end` with `<`, `>` or `|`."""
+    if line[end : end + 1] not in (b"<", b">", b"|"):
+        return end
+    word = line[start:].rstrip()
+    return end if compiled(r"""[\s"'`]|</""").search(word) is not None else start + len(word)
 
 
 _NEXT = r"""^(?:[&;,)}\]'"\\.:]*(?:\s|$|["'`\\<>|])|[;,&]+\s?[$\w.\- ]{1,40}[=:]|[)}\]]+[,;.:)}\]])"""

@@ -11,5 +11,5 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-BLIND = ("fifth", "sixth", "seventh", "eighth", "ninth")
-BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh", "lookalikes-eighth")
+BLIND = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh", "lookalikes-eighth", "lookalikes-ninth")
