@@ -1,15 +1,17 @@
 """Levels at the usual places of layouts that no other form knows: in brackets, in columns, before a colon, behind a name.
 
 A word is a level only if the line's head shows it: a time is near, no words of a sentence stand between, and the word is
-delimited. To add a word, see `logs/levels.py` and the tables below; to add a rule, see
-`logs/forms/places.py`.
+delimited. To add a word, see `words` and the tables below; to add a rule, see `places`.
 """
 
 import re
 
+from aletheia_operator.logs.forms.clocks import DATE, TIME
 from aletheia_operator.logs.forms.codes import read_network_code
-from aletheia_operator.logs.forms.places import DATE, SENTENCE, TIME, WORD, WORDS, is_level, place_of
+from aletheia_operator.logs.forms.place import place_of
+from aletheia_operator.logs.forms.places import SENTENCE, is_level
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Recognised, named
+from aletheia_operator.logs.forms.words import WORD, WORDS
 from aletheia_operator.logs.levels import LETTERS, level_of_word
 
 WINDOW = 240
@@ -140,7 +142,7 @@ def read_anywhere(line: str) -> Recognised | None:
             letters = True
             continue
         place = place_of(line, match.start(1), match.end(1))
-        if is_level(place, match[1].lower()):
+        if is_level(place):
             time = _last_time(line[: match.start()])
             return named(WORDS[match[1].lower()], _message(line, match.end(1), place.before), time=time)
     if first == "[" and (match := _ENDS_BRACKETS.match(line, 0, HEAD_LENGTH)):
