@@ -12,7 +12,15 @@ from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, he
 from aletheia_operator.redact.names import MAX_NAME, Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
 from aletheia_operator.redact.reach import Reach
-from aletheia_operator.redact.surroundings import goes_on, is_closing_quote, is_code, is_reference, is_tuple, means_other
+from aletheia_operator.redact.surroundings import (
+    goes_on,
+    is_closing_quote,
+    is_code,
+    is_no_value,
+    is_reference,
+    is_tuple,
+    means_other,
+)
 from aletheia_operator.redact.values import (
     is_coded,
     is_first,
@@ -62,8 +70,9 @@ _WRAPPED = (
     r"""|Secret\(|stringData|\[\](?:byte|uint8)\(|&[a-z]\w*\s+|&|!!?[a-z]+\s+|[brufN]{1,2}(?:\\*["'])|<<|0x[0-9a-f]{6,16}->"""
     r"""|\(?\*?string\)?\(0x[0-9a-f]+\)\s*)\s*)?"""
 )
+_WRAPPERS = b"(stSJO[&!brufN<0* \t\r\n\f"
+"""The first bytes of what `_WRAPPED` matches."""
 _QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
-
 
 _TYPED = (
     r""":\s*|\s*(?:[Ss]tring|str|text|SecretStr|&(?:'static\s)?str|Optional\[str\]"""
@@ -147,8 +156,7 @@ def _values(name: _Name) -> Iterator[Span]:
         start = compared.end()
     if name.join.strip() == b":" and (typed := compiled(_TYPED).match(line, start)) is not None:
         start = len(line[: typed.end() - 1].rstrip(b"\\"))
-    plain = line[start : start + 1] in (b'"', b"'")
-    if not plain and (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
+    if line[start : start + 1] in _WRAPPERS and (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
     opener = compiled(_QUOTE).match(line, start)
     if opener is not None:
@@ -158,7 +166,7 @@ def _values(name: _Name) -> Iterator[Span]:
     if first == b"{" and name.kind in (Kind.COOKIE, Kind.SET_COOKIE):
         yield from cookie_map(line, start)
         return
-    if compiled(r"=?\s*$").match(line, start) is not None:
+    if first in b"= \t\r\n\f" and compiled(r"=?\s*$").match(line, start) is not None:
         return  # the end of base64
     if first == b"{" and (braced := compiled(r"\{(?P<secret>[^}\s]+)\}\s*;").match(line, start)) is not None:
         if is_coded(braced.group(b"secret")) or compiled("^[a-z].*[A-Z]").search(braced.group(b"secret")) is not None:
@@ -291,11 +299,7 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # words about what is quoted: `secret \"db-token\": secrets \"db-token\" not found`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
         return  # a part of a key: `"token:count"`
-    if compiled(r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{").match(line, start) is not None:
-        return  # a structure: its fields have names
-    if compiled(r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b").match(line, start) is not None:
-        return  # the value is on the next line; or its length
-    if is_code(line, start, name.join[:1] == b" "):
+    if is_no_value(line, start) or (name.join[:1] == b" " and is_code(line, start)):
         return
     if name.join.strip() == b"->" and line[start - len(name.join) - 1 : start - len(name.join)] == b")":
         return  # the type that a function returns: `fn verify_token(token: &str) -> Result`

@@ -27,6 +27,8 @@ def means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
 
 def is_reference(line: bytes, at: int, join: bytes) -> bool:
     """Return whether a variable, a type or a tag of YAML begins at `at`. `join`: the separator before it."""
+    if line[at : at + 1] not in b"!('O \t\r\n\f":
+        return False
     if compiled(_VARIABLE).match(line, at) is not None:
         return True
     if join[-1:] != b":" and join.strip() != b":":
@@ -37,15 +39,26 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
 
 
 _CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
+_STRUCTURE = r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
+_BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 _CODE = r"""(?:await\s|new\s|\$\w+(?:->|\[|::)|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 
 
-def is_code(line: bytes, at: int, spaced: bool) -> bool:
-    """Return whether the call of a function, or with `spaced` other code, begins at `at`, where a value may be.
+def is_no_value(line: bytes, at: int) -> bool:
+    """Return whether something else than an unquoted value begins at `at`.
 
-    Examples: `password=config.get("password")`, `token = get_token(user)`. `spaced`: a blank is before the separator.
+    A call, `password=config.get("password")`; a structure, because its fields have names; an escaped line break; a length.
+    The first byte decides which pattern is tried: a search takes much longer.
     """
-    return compiled(_CALL).match(line, at) is not None or (spaced and compiled(_CODE).match(line, at) is not None)
+    first = line[at : at + 1]
+    if first.isalpha() or first == b"_":
+        return compiled(f"{_CALL}|{_STRUCTURE}").match(line, at) is not None
+    return (first == b"\\" or first.isdigit()) and compiled(_BREAK_OR_LENGTH).match(line, at) is not None
+
+
+def is_code(line: bytes, at: int) -> bool:
+    """Return whether code of a program begins at `at`, where a value may be: `token = get_token(user)`."""
+    return compiled(_CODE).match(line, at) is not None
 
 
 def goes_on(line: bytes, begin: int, end: int) -> bool:
