@@ -107,7 +107,7 @@ def test_a_time_has_a_fraction_only_where_there_is_one() -> None:
         pytest.param("2026-11-22T15:21:11Z [main] WARN o.s.App - slow", "WARN", "slow", id="Java"),
         pytest.param("[2026-11-22 15:21:11] [error] refused", "ERROR", "refused", id="levels in brackets, small"),
         pytest.param("INFO: started", "INFO", "started", id="a level with a colon"),
-        pytest.param("2026/11/22 15:21:11 [notice] 1#1: start", "INFO", "1#1: start", id="nginx"),
+        pytest.param("2026/11/22 15:21:11 [notice] 1#1: start", "INFO", "start", id="nginx"),
         pytest.param(
             "INFO request finished with ERROR 500", "INFO", "request finished with ERROR 500", id="ERROR in an INFO line"
         ),
