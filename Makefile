@@ -53,7 +53,7 @@ test: venv ## every test; starts what it needs
 	@$(BIN)/python -m tests.run
 
 unit: venv ## only the tests without a cluster
-	@$(BIN)/python -m pytest -n2 --dist=loadfile tests/unit
+	@$(BIN)/python -m pytest -n2 --dist=loadfile --no-loadscope-reorder tests/unit
 
 chart-check: venv ## the chart: its own tests, kubeconform and kube-score
 	@$(BIN)/python -m pytest tests/unit/test_chart.py tests/unit/test_chart_checks.py
