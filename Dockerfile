@@ -35,8 +35,7 @@ RUN python3 -c "import glob, shutil, sys, sysconfig; [shutil.rmtree(p, ignore_er
       for p in glob.glob(f'{d}/{n}')]" \
  && rm -rf /usr/share/python-wheels /usr/local/bin/pip* /usr/bin/pip*
 COPY --from=build /opt/venv /opt/venv
-# the threshold is glibc's own; set, it does not grow, so blocks of logs are given back as soon as they are freed
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2
 USER 10001:10001
 WORKDIR /
 ENTRYPOINT ["/opt/venv/bin/python", "-m", "aletheia_operator"]
