@@ -94,7 +94,7 @@ def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
     if alone is not None:
         if is_random(alone.group(b"secret")):
             yield span(alone, "secret")
-        if alone.group(b"secret").isdigit():
+        if alone.group(b"secret").isdigit() and b";" not in line[start:end]:
             return  # a number of cookies
     for pair in compiled(_PAIR).finditer(line, start, end):
         if is_set and pair.group(b"name").lower() in _ATTRIBUTES:
