@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import kopf
 import pytest
+import uvloop
 
 from aletheia_operator.clients.errors import Unavailable
 from aletheia_operator.clients.fair_slots import FairSlots
@@ -368,6 +369,7 @@ def test_how_kopf_is_run(
     made = asked.pop("registry")
     assert isinstance(made, kopf.OperatorRegistry)
     assert isinstance(asked.pop("memories"), NoMemories)
+    assert isinstance(asked.pop("loop"), uvloop.Loop)
     assert asked == {
         "standalone": True,
         "identity": "aletheia-operator",

@@ -11,6 +11,8 @@ import resource
 import signal
 from dataclasses import dataclass
 
+import uvloop
+
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
@@ -55,7 +57,7 @@ def run(settings: Settings, owner: InvestigationReference) -> int:
         log.error("%s", e)
         return TO_BE_RESUMED
     with about(namespace=owner.namespace, name=owner.name):
-        return asyncio.run(_run(setup, owner, settings.scope.operator_namespace))
+        return uvloop.run(_run(setup, owner, settings.scope.operator_namespace))
 
 
 async def _run(setup: Setup, owner: InvestigationReference, namespace: str) -> int:

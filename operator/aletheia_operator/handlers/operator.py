@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 import kopf
+import uvloop
 
 from aletheia_operator.api import GROUP, VERSION, paths
 from aletheia_operator.api.reasons import GapReason
@@ -52,15 +53,17 @@ def run(settings: Settings) -> None:
         os.environ["KUBECONFIG"] = str(settings.scope.kubeconfig)  # the only way to name one to kopf
     namespaces, handlers = settings.scope.namespaces, registry(settings)
     exempt_from_collections()
-    kopf.run(
-        registry=handlers,
-        memories=NoMemories(),
-        standalone=True,
-        identity=cast("Any", "aletheia-operator"),  # kopf would look up the user's name: a container's uid has none
-        clusterwide=not namespaces,
-        namespaces=list(namespaces),
-        liveness_endpoint=f"http://{settings.process.listen}/healthz",
-    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as kopf's own command does
+        kopf.run(
+            loop=runner.get_loop(),
+            registry=handlers,
+            memories=NoMemories(),
+            standalone=True,
+            identity=cast("Any", "aletheia-operator"),  # kopf would look up the user's name: a container's uid has none
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            liveness_endpoint=f"http://{settings.process.listen}/healthz",
+        )
 
 
 def exempt_from_collections() -> None:
