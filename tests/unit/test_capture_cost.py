@@ -1,5 +1,6 @@
 """What a small capture costs: waits for the disk, in their order, and requests to the API server."""
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,13 @@ from typing import Any
 import pytest
 
 from aletheia_operator.fetchers import FETCHERS
+from aletheia_operator.fetchers.base import Sources
+from aletheia_operator.fetchers.kubernetes.container_logs import ContainerLogs
+from aletheia_operator.fetchers.kubernetes.pod_logs import PodLogs
+from aletheia_operator.findings import Evidence
 from aletheia_operator.investigate import journal_writer
+from aletheia_operator.investigate.deadline import Deadline
+from aletheia_operator.investigate.entry_readers import EntryReaders
 from aletheia_operator.session import Manifest, Session
 from tests.unit.capturing import run
 from tests.unit.fakes import make_order, make_pod, make_tools
@@ -16,6 +23,7 @@ from tests.unit.kubernetes_api import CORE, KubernetesApi
 from tests.unit.loopback import Request
 
 LOG = b"2026-11-22T11:59:00.000000000Z INFO ready\n"
+PARTS = Sources, EntryReaders, Evidence, ContainerLogs, PodLogs, Deadline, Session
 MOST_SYNCS = 16
 """Each is needed: see docs/capacity.md."""
 MOST_REQUESTS = 11
@@ -79,6 +87,27 @@ async def test_a_small_capture_is_cheap(tmp_path: Path, steps: list[tuple[str, P
     assert len(synced) <= MOST_SYNCS, synced
     assert len(api.asked) <= MOST_REQUESTS, api.asked
     assert api.asked.count(f"{CORE}/pods/web-0") == 1 + 1, "for the plan, and after the logs were read"
+
+
+async def test_a_capture_is_freed_at_its_end(tmp_path: Path) -> None:
+    """Without a collection of garbage: in a storm, each one pauses the event loop for as long as there is garbage."""
+    gc.disable()
+    try:
+        async with WithLogs().serve() as kubernetes:
+            tools = make_tools(tmp_path, *FETCHERS, kubernetes=kubernetes)
+            await run(make_order("warms-up"), tools)
+            gc.collect()  # what the first import of the report's templates left
+            before = parts()
+            await run(make_order(), tools)
+            left = [part for part in parts() if not any(part is other for other in before)]
+    finally:
+        gc.enable()
+    assert left == []
+
+
+def parts() -> list[object]:
+    """Return the parts of captures that are in memory."""
+    return [found for found in gc.get_objects() if isinstance(found, PARTS)]
 
 
 async def test_the_order_of_writes(tmp_path: Path, steps: list[tuple[str, Path]]) -> None:

@@ -1,6 +1,7 @@
 """The supervisor: whatever the resource, missing work is done once."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -47,6 +48,19 @@ async def test_an_investigation_is_captured_and_announced(rig: Rig) -> None:
     assert rig.last["artifactCount"] == 2
     message = rig.last["conditions"][0]["message"]
     assert rig.events == [("Normal", "Started", "capturing evidence"), ("Normal", "Completed", message)]
+
+
+async def test_a_run_is_freed_at_its_end(rig: Rig) -> None:
+    """Without a collection of garbage, which pauses the event loop."""
+    gc.collect()
+    gc.disable()
+    try:
+        rig.observe(make_body())
+        await rig.settled()
+        left = [found for found in gc.get_objects() if isinstance(found, module.Run)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def asked_for(rig: Rig, number: int) -> bool:

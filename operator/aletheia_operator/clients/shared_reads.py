@@ -57,7 +57,7 @@ class SharedReads:
             raise
         except SourceError as e:
             self._leave(key, answer)
-            raise _copy(e) from e
+            raise _copy(e) from e.with_traceback(None)  # which would refer to `answer`, and `answer` to it
         except BaseException:
             self._leave(key, answer)
             raise

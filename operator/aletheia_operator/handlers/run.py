@@ -92,7 +92,8 @@ class Run:
         check = self.creator_check = CreatorCheck(shared.trust, body, self.order.seen_at)
         self._suspended, self._interrupted = asyncio.Event(), asyncio.Event()
         events = self._suspended, self._interrupted
-        self._placement = Placement(self.order, *events, shared.slots, shared.runner, queued, self._why_urgent, check)
+        urgency = partial(_why_urgent, self.order, check, shared.tools)
+        self._placement = Placement(self.order, *events, shared.slots, shared.runner, queued, urgency, check)
         self._is_announced = self._has_begun = (body.get("status") or {}).get("phase") == "Running"
         self.is_gone = False
         """Whether the resource is deleted. Set it before the run is cancelled: its Job is deleted then, too."""
@@ -155,15 +156,6 @@ class Run:
             log.warning("%s: %s", self._title, reason.text, extra=fields(reason=reason.value))
             self._shared.emit(self._body, "Warning", reason.value, reason.text)
         return written
-
-    async def _why_urgent(self) -> str | None:
-        """Return why the Investigation should go before others of its namespace; None if it should not, or may not read."""
-        try:
-            if await self.creator_check.refusal() is not None:
-                return None
-            return await why_urgent(self.order, self._shared.tools)
-        except SourceError:
-            return None
 
     async def _capture(self, release: Release) -> "Snapshot | Ending | Claim | WriteResult | None":
         """Claim and capture. Retries until the session volume can be used or the timeout is over. None: its place changes."""
@@ -264,6 +256,16 @@ class Run:
         log.log(level, "%s: %s, %s", self._title, ending.phase, message, extra=extra)
         self._shared.emit(self._body, kind, ending.reason.value, message)
         return written
+
+
+async def _why_urgent(order: Order, creator_check: CreatorCheck, tools: Tools) -> str | None:
+    """Return why an Investigation should go before others of its namespace; None if it should not, or may not read."""
+    try:
+        if await creator_check.refusal() is not None:
+            return None
+        return await why_urgent(order, tools)
+    except SourceError:
+        return None
 
 
 def report_end(title: str, snapshot: Snapshot, emit: Callable[[str, str, str], None]) -> None:

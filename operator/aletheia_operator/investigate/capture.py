@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from aletheia_operator.api import parse_duration
@@ -156,8 +157,15 @@ def _own_rules(order: Order, tools: Tools) -> OwnRules:
     return OwnRules((*tools.finding_rules, *(order.spec.findings.rules if order.spec.findings else ())))
 
 
+async def _record_interruption(journal: JournalWriter, reason: GapReason) -> None:
+    await journal.write(journal.session.record_interruption, reason.value)
+
+
 class _Capture:
-    """A running capture: the state that its steps share, and the steps in order."""
+    """A running capture: the state that its steps share, and the steps in order.
+
+    What it holds does not refer to it: its memory is freed at its end, without a collection of garbage.
+    """
 
     def __init__(
         self, order: Order, tools: Tools, session: Session, account: Account, report: Report, redactor: Redactor
@@ -176,7 +184,7 @@ class _Capture:
             timeout=order.spec.timeout,
             cancelled=order.cancelled,
             now=tools.now,
-            record=self._record_interruption,
+            record=partial(_record_interruption, self.journal),
             interruption=interruption_of(session.progress.interruption),
         )
         max_trace_ids = max((request.from_logs.limit for request in order.spec.traces or () if request.from_logs), default=0)
@@ -201,7 +209,7 @@ class _Capture:
             parsers=tools.parsers,
             scratch=scratches,
             memo_scratch=scratches,
-            interrupted=lambda: self._deadline.interruption is not None,
+            interrupted=self._deadline.is_over,
             kubelets=tools.kubelets,
             redactor=redactor,
         )
@@ -321,9 +329,6 @@ class _Capture:
     async def _give_up_plan(self, missing: Missing, former: FormerPlan | None = None) -> None:
         unanswered = former.gaps_of_unanswered(self._session.done) if former else []
         await self.journal.record_done(Done(PLAN_KEY, (), (gap_of(OWN, missing), *unanswered)))
-
-    async def _record_interruption(self, reason: GapReason) -> None:
-        await self.journal.write(self._session.record_interruption, reason.value)
 
     def _with_gap(self, manifest: Manifest, missing: Missing) -> Manifest:
         """Return the final manifest with one more gap."""

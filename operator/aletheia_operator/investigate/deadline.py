@@ -25,6 +25,9 @@ class Deadline:
     interruption: GapReason | None = None
     """Reason of the early end; None before it. A resumed capture passes that of the earlier process."""
 
+    def is_over(self) -> bool:
+        return self.interruption is not None
+
     async def run(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Run all work concurrently. When the time is up, or the order is cancelled, cancel what still runs, and await it.
 

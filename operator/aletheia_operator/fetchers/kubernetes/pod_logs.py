@@ -86,6 +86,7 @@ class PodLogs:
         finally:
             for log in self.logs:
                 log.close()
+            self.containers.clear()  # they refer to this: all of it is freed now, without a collection of garbage
 
     def _container(self, planned: ContainerState) -> ContainerLogs:
         async def fresh_state() -> ContainerState | None:
