@@ -10,7 +10,7 @@ import pytest
 
 from aletheia_operator.api.status import FindingObject, FindingStatus
 from aletheia_operator.session import Artifact, Gap, VerdictSummary, age, journal
-from aletheia_operator.session.journal import Done, Origin, Progress
+from aletheia_operator.session.journal import CaptureProgress, Done, Origin
 from aletheia_operator.session.seal import open_by_identities, open_by_password, seal_by_password, seal_to_recipients
 from aletheia_operator.text.trace_ids import TraceIds
 
@@ -37,7 +37,7 @@ def test_what_is_no_file_has_no_first_manifest(kind: str, tmp_path: Path) -> Non
         path.mkdir()
     assert journal.first_manifest(path) is None
     if kind != "a link":  # `Session` removes it first
-        assert journal.read(path, lambda artifact: True) == Progress()
+        assert journal.read(path, lambda artifact: True) == CaptureProgress()
     with pytest.raises(OSError, match="journal"):
         journal.append(path, [{"begun": "a"}])
 
@@ -129,36 +129,40 @@ def test_trace_ids_of_another_version_are_not_known() -> None:
 @pytest.mark.parametrize(
     ("lines", "whole", "expected"),
     [
-        pytest.param([], True, Progress(), id="nothing"),
-        pytest.param([{"plan": {"a": 1}}, {"plan": {"b": 2}}], True, Progress(plan={"b": 2}), id="the last plan holds"),
-        pytest.param([{"redaction": "00ff"}], True, Progress(redaction_salt=b"\x00\xff"), id="a salt"),
-        pytest.param([{"upload": "begun"}], True, Progress(upload_begun=True), id="an upload"),
-        pytest.param([{"interrupted": "TimedOut"}], True, Progress(interruption="TimedOut"), id="an interruption"),
+        pytest.param([], True, CaptureProgress(), id="nothing"),
+        pytest.param([{"plan": {"a": 1}}, {"plan": {"b": 2}}], True, CaptureProgress(plan={"b": 2}), id="the last plan holds"),
+        pytest.param([{"redaction": "00ff"}], True, CaptureProgress(redaction_salt=b"\x00\xff"), id="a salt"),
+        pytest.param([{"upload": "begun"}], True, CaptureProgress(upload_begun=True), id="an upload"),
+        pytest.param([{"interrupted": "TimedOut"}], True, CaptureProgress(interruption="TimedOut"), id="an interruption"),
         pytest.param([{"begun": "a"}], True, {"a": 1}, id="a death"),
         pytest.param([{"begun": "a"}] * 2 + [{"begun": "b"}], True, {"a": 2, "b": 1}, id="deaths of several"),
         pytest.param([{"begun": "a"}, {"stopped": "a"}, {"begun": "a"}], True, {"a": 1}, id="a stop in good order is no death"),
-        pytest.param([{"begun": "F/a"}, written(DONE)], True, Progress(done={"F/a": DONE}), id="an answer"),
-        pytest.param([written(DONE), written(DONE)], False, Progress(), id="a damaged artifact"),
+        pytest.param([{"begun": "F/a"}, written(DONE)], True, CaptureProgress(done={"F/a": DONE}), id="an answer"),
+        pytest.param([written(DONE), written(DONE)], False, CaptureProgress(), id="a damaged artifact"),
         pytest.param([{"begun": "F/a"}, written(DONE)], False, {"F/a": 1}, id="a damaged artifact after a death"),
-        pytest.param([written(Done("F/a"))], False, Progress(done={"F/a": Done("F/a")}), id="an answer without artifacts"),
-        pytest.param([written(Done("F/a")), written(DONE)], False, Progress(), id="a damaged artifact of a later answer"),
+        pytest.param(
+            [written(Done("F/a"))], False, CaptureProgress(done={"F/a": Done("F/a")}), id="an answer without artifacts"
+        ),
+        pytest.param(
+            [written(Done("F/a")), written(DONE)], False, CaptureProgress(), id="a damaged artifact of a later answer"
+        ),
     ],
 )
-def test_the_progress_follows_from_the_lines(lines: list[Any], whole: bool, expected: Progress | dict[str, int]) -> None:
+def test_the_progress_follows_from_the_lines(lines: list[Any], whole: bool, expected: CaptureProgress | dict[str, int]) -> None:
     """In their order."""
-    progress = Progress()
+    progress = CaptureProgress()
     for line in lines:
         progress.take_up(line, lambda artifact: whole)
     deaths = expected if isinstance(expected, dict) else {}
     assert +progress.deaths == deaths
     progress.deaths.clear()
-    assert progress == (Progress() if isinstance(expected, dict) else expected)
+    assert progress == (CaptureProgress() if isinstance(expected, dict) else expected)
 
 
 def test_every_artifact_of_an_answer_must_be_whole() -> None:
     """If one is damaged, the question is asked again."""
     other = ARTIFACT.model_copy(update={"path": "data/logs/b.json"})
-    progress = Progress()
+    progress = CaptureProgress()
     progress.take_up(written(Done("F/a", (ARTIFACT, other))), lambda artifact: artifact == ARTIFACT)
     assert progress.done == {}
 
@@ -166,16 +170,16 @@ def test_every_artifact_of_an_answer_must_be_whole() -> None:
 def test_a_damaged_line_costs_its_own_question(tmp_path: Path) -> None:
     """An incomplete last line is removed, so that the next one begins on a line of its own."""
     path = tmp_path / "journal.ndjson"
-    assert journal.read(path, lambda artifact: True) == Progress()
+    assert journal.read(path, lambda artifact: True) == CaptureProgress()
     whole = b'{"plan": {}}\n{"key": "a"}\nnull\n{"redaction": 7}\n{"redaction": "x"}\n\xff\n{"upload": "begun"}\n'
     path.write_bytes(whole + b'{"interrupted": "Cancel')
-    assert journal.read(path, lambda artifact: True) == Progress(plan={}, upload_begun=True)
+    assert journal.read(path, lambda artifact: True) == CaptureProgress(plan={}, upload_begun=True)
     assert path.read_bytes() == whole
     modified = path.stat().st_mtime_ns
     assert journal.read(path, lambda artifact: True).upload_begun
     assert path.stat().st_mtime_ns == modified
     path.write_bytes(b'{"plan"')
-    assert journal.read(path, lambda artifact: True) == Progress()
+    assert journal.read(path, lambda artifact: True) == CaptureProgress()
     assert path.read_bytes() == b""
 
 

@@ -57,7 +57,7 @@ async def test_a_run_is_freed_at_its_end(rig: Rig) -> None:
     try:
         rig.observe(make_body())
         await rig.settled()
-        left = [found for found in gc.get_objects() if isinstance(found, module.Run)]
+        left = [found for found in gc.get_objects() if isinstance(found, module.InvestigationRun)]
     finally:
         gc.enable()
     assert left == []

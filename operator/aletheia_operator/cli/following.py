@@ -48,7 +48,7 @@ def wait(options: Options) -> int:
 
 def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) -> int:
     """Show the progress of an Investigation until it ends. `timeout`: a duration; None: no limit."""
-    progress = Progress(investigation)
+    progress = ProgressLine(investigation)
     deadline = None if timeout is None else time.monotonic() + _timeout_seconds(timeout)
     try:
         with progress.shown():
@@ -123,7 +123,7 @@ def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
 
 
 @dataclass
-class Progress:
+class ProgressLine:
     """Shows the progress of an Investigation: on a terminal one line that changes, else one line for each change."""
 
     investigation: Investigation

@@ -24,7 +24,7 @@ from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import FenceLost, fence_name, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
 from aletheia_operator.handlers.job_objects import STOPPED
-from aletheia_operator.handlers.run import Body, Run, Shared
+from aletheia_operator.handlers.run import Body, InvestigationRun, Shared
 from aletheia_operator.handlers.setup import Setup, WrongSetting, use_threads
 from aletheia_operator.handlers.status_writer import StatusWriter, WriteResult
 from aletheia_operator.handlers.steps import has_ended
@@ -109,7 +109,7 @@ class CaptureProcess:
 
     def __post_init__(self) -> None:
         self._stopped = asyncio.Event()
-        self._current: Run | None = None
+        self._current: InvestigationRun | None = None
 
     def stop(self) -> None:
         """Do what SIGTERM does."""
@@ -162,7 +162,7 @@ class CaptureProcess:
             return DONE
         events = EventRecorder(self.tools.kubernetes, self.tools.now)
         writer = StatusWriter(self.tools.kubernetes, body, self.tools.now)
-        self._current = Run(body, self._shared(events), writer)
+        self._current = InvestigationRun(body, self._shared(events), writer)
         beating = asyncio.create_task(self._beat(writer))
         try:
             written = await self._current.run()

@@ -64,7 +64,7 @@ class Shared:
         return snapshot if self.log_text else without_words(snapshot)
 
 
-class Run:
+class InvestigationRun:
     """One Investigation from its observation to its end. Raises pydantic.ValidationError if the spec is invalid.
 
     `expired`: mark of an operator that is gone, which may be overwritten. `queued`: called when it is in the queue, or needs no
@@ -306,7 +306,7 @@ async def suspend(writer: StatusWriter, trust: Trust) -> WriteResult:
     return written if policy is None else await writer.add_to_suspended({SUSPENDED_UNDER: policy})
 
 
-async def postpone(run: Run) -> WriteResult:
+async def postpone(run: InvestigationRun) -> WriteResult:
     """Write that the queue of the Investigation's namespace is full."""
     return await run.writer.phase("Pending", ConditionReason.QUEUE_FULL, fields=await run.creator_check.note())
 

@@ -16,7 +16,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import ConditionReason, GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.handlers.cluster import Cluster
+from aletheia_operator.handlers.cluster_state import ClusterState
 from aletheia_operator.handlers.owners import owns
 from aletheia_operator.handlers.policies import (
     Decision,
@@ -59,7 +59,7 @@ class Settler:
     observed_deletions: set[str] = field(default_factory=set)
     """Uids of Investigations that the watch showed to be deleted, until their sessions are settled."""
 
-    async def settle(self, session: SessionState, cluster: Cluster, mass_deletion: str | None = None) -> None:
+    async def settle(self, session: SessionState, cluster: ClusterState, mass_deletion: str | None = None) -> None:
         """Apply the decision of `policies` to one session."""
         if session.resource is not None and not session.record.imported:
             if session.must_be_adopted:

@@ -21,7 +21,7 @@ from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.marks import Mark, OtherMarks, is_left_here
 from aletheia_operator.handlers.noticed import Noticed
 from aletheia_operator.handlers.postponed import Postponed
-from aletheia_operator.handlers.run import Body, Emit, Run, Shared, mark_contested, postpone, suspend
+from aletheia_operator.handlers.run import Body, Emit, InvestigationRun, Shared, mark_contested, postpone, suspend
 from aletheia_operator.handlers.status_writer import StatusWriter, WriteResult
 from aletheia_operator.handlers.steps import Known, Step, has_ended, next_step
 from aletheia_operator.session import SessionLayout
@@ -53,7 +53,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         self._noticed = Noticed(self.shared.tools.kubernetes, self.shared.tools.now)
         self._ended: dict[str, _Ended | None] = {}  # None: the watch has shown it, or it was refused
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, InvestigationRun] = {}
         self._unwritten: dict[str, StatusWriter] = {}
         self._tasks: dict[str, asyncio.Task[object]] = {}  # at most one for each uid
         self._latest: dict[str, Body] = {}  # latest body that was observed while its task ran
@@ -96,7 +96,7 @@ class Supervisor:
             return
         try:
             arrived = partial(self._postponed.arrived, uid)  # made also if it is suspended: an invalid spec is reported at once
-            run = Run(body, self.shared, writer, self.others.expired(uid), arrived)
+            run = InvestigationRun(body, self.shared, writer, self.others.expired(uid), arrived)
         except ValidationError as e:
             self._start(uid, self._refuse(body, writer, e))
             return
@@ -175,7 +175,7 @@ class Supervisor:
         elif body is not None:
             self.others.forget(uid)
 
-    async def _beat(self, uid: str, run: Run) -> None:
+    async def _beat(self, uid: str, run: InvestigationRun) -> None:
         if await run.writer.beat() or self._runs.get(uid) is not run:
             return
         log.error("Investigation %s was taken over by another operator, and is not captured here any more", uid)
@@ -226,7 +226,7 @@ class Supervisor:
         if await writer.again() is not WriteResult.UNWRITTEN:
             self._unwritten.pop(uid, None)
 
-    async def _run(self, uid: str, body: Body, run: Run) -> None:
+    async def _run(self, uid: str, body: Body, run: InvestigationRun) -> None:
         if isinstance(written := await run.run(), Mark):
             await self._mark_contested(uid, body, run.writer)
         if written is None or isinstance(written, Mark):

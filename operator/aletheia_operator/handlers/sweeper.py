@@ -14,7 +14,7 @@ from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.handlers.cluster import Cluster, read_cluster, record_cluster
+from aletheia_operator.handlers.cluster_state import ClusterState, read_cluster, record_cluster
 from aletheia_operator.handlers.owners import Resources, owner_of, session_of
 from aletheia_operator.handlers.policies import (
     Resource,
@@ -141,7 +141,7 @@ class Sweeper:
                 resources.update(((resource.namespace, resource.name), resource) for resource in page)
         return resources
 
-    def _look(self, manifests: Iterable[tuple[Manifest, str]], resources: Resources, cluster: Cluster) -> "_Seen":
+    def _look(self, manifests: Iterable[tuple[Manifest, str]], resources: Resources, cluster: ClusterState) -> "_Seen":
         """Look at each session with its Investigation and retention record, one after the other. Blocks."""
         now, seen = self.now(), _Seen()
         for manifest, digest in manifests:

@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
 
 @dataclass
-class Progress:
+class ReadProgress:
     """Counts the lines of one run. A further read starts at a whole second, so the last lines are counted by second.
 
     After a clock was set back, a read that starts at the last seconds misses lines. If that may have happened, a further read

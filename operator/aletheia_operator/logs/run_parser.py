@@ -9,7 +9,7 @@ from aletheia_operator.logs.framing import BEFORE_TEXT, CANONICAL_LENGTH, SECOND
 from aletheia_operator.logs.known_shapes import ALIKE, KnownShapes, Warnings
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import ALIKE_BITS, CONTEXT_LINES, Parsed
-from aletheia_operator.logs.position import Position, Progress
+from aletheia_operator.logs.position import Position, ReadProgress
 from aletheia_operator.logs.redaction import RedactedFraming
 from aletheia_operator.logs.run_settings import RunSettings
 from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE
@@ -24,7 +24,7 @@ class RunParser:
     """Parses one run of one container: `feed` it blocks of whole lines, then `end_run`."""
 
     settings: RunSettings
-    _progress: Progress = field(default_factory=Progress)
+    _progress: ReadProgress = field(default_factory=ReadProgress)
     _shapes: KnownShapes = field(default_factory=KnownShapes)
     _warnings: Warnings = field(default_factory=Warnings)
     _node_message: str | None = None
@@ -63,7 +63,7 @@ class RunParser:
     def feed(self, block: bytes) -> Parsed:
         """Parse whole lines; only the run's last line may be incomplete. Returns all entries but the last few.
 
-        The next call or `end_run` returns these. Lines of a read that ended (`Progress.ended`) are dropped.
+        The next call or `end_run` returns these. Lines of a read that ended (`ReadProgress.ended`) are dropped.
         """
         if not self._progress.ended:
             block = self._framing.begin(block)

@@ -100,7 +100,7 @@ def _trace_ids(value: Any) -> TraceIds | None:
 
 
 @dataclass
-class Progress:
+class CaptureProgress:
     """The progress of a capture, from its journal."""
 
     plan: dict[str, Any] | None = None
@@ -190,13 +190,13 @@ def is_new(path: Path) -> bool:
     return line.endswith(b"\n") and not more and line.startswith(b'{"%s":' % _SESSION.encode())
 
 
-def read(path: Path, is_whole: Callable[[Artifact], bool]) -> Progress:
+def read(path: Path, is_whole: Callable[[Artifact], bool]) -> CaptureProgress:
     """Read the journal. A missing one counts as empty. An incomplete last line is removed. Raises OSError."""
     content = path.read_bytes() if path.is_file() else b""
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
-    progress = Progress()
+    progress = CaptureProgress()
     for line in whole.splitlines():
         with suppress(ValueError, KeyError, TypeError, AttributeError):  # a damaged line loses only its own question
             progress.take_up(orjson.loads(line), is_whole)

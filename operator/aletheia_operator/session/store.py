@@ -22,7 +22,7 @@ from aletheia_operator.session import journal
 from aletheia_operator.session.artifact import EntryBuffer, WrittenFile, write_artifact, write_file
 from aletheia_operator.session.files import replace, sync_directory, temporary
 from aletheia_operator.session.guarded_directory import GuardedDirectory
-from aletheia_operator.session.journal import Done, Progress
+from aletheia_operator.session.journal import CaptureProgress, Done
 from aletheia_operator.session.layout import JOURNAL, MANIFEST, REPORT, SessionLayout
 from aletheia_operator.session.lock import SessionBusy, locked
 from aletheia_operator.session.manifest import Manifest
@@ -95,7 +95,7 @@ class Session:
 
     layout: SessionLayout
     manifest: Manifest
-    progress: Progress = field(init=False, default_factory=Progress)
+    progress: CaptureProgress = field(init=False, default_factory=CaptureProgress)
 
     def __post_init__(self) -> None:
         self._guard = threading.Lock()

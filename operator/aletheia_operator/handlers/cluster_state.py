@@ -20,7 +20,7 @@ NO_DEFINITION = "the definition of Investigations was deleted, and every Investi
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterState:
     """Identity of the cluster, and state of the Investigations' definition, at one moment."""
 
     uid: str | None
@@ -41,7 +41,7 @@ class Cluster:
         return ANOTHER_CLUSTER if self.volume.cluster not in (None, self.uid) else None
 
 
-async def read_cluster(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster:
+async def read_cluster(kubernetes: Kubernetes, layout: SessionLayout) -> ClusterState:
     """Read the cluster's state. If that fails, `unknown` says why. Raises OSError if the volume cannot be read."""
     volume = await asyncio.to_thread(open_volume, layout)
     try:
@@ -49,13 +49,13 @@ async def read_cluster(kubernetes: Kubernetes, layout: SessionLayout) -> Cluster
         uid = str(found["metadata"]["uid"])
         defined_at = await _defined_at(kubernetes)
     except SourceError as e:
-        return Cluster(None, volume, None, e.message)
+        return ClusterState(None, volume, None, e.message)
     if volume.cluster is None:
         volume = await asyncio.to_thread(bind_volume, layout, uid)
-    return Cluster(uid, volume, defined_at)
+    return ClusterState(uid, volume, defined_at)
 
 
-async def record_cluster(cluster: Cluster, layout: SessionLayout) -> None:
+async def record_cluster(cluster: ClusterState, layout: SessionLayout) -> None:
     """Record this cluster as the volume's. Call it after the sessions of another cluster are spared."""
     if cluster.uid is not None and cluster.volume.cluster != cluster.uid:
         await asyncio.to_thread(rebind_volume, layout, cluster.uid)
