@@ -6,6 +6,7 @@ import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from aletheia_operator.fetchers.base import Missing, Outcome
 from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
+from aletheia_operator.session import journal
 from tests.unit.loopback import Loopback
 
 LONGEST_WAIT_SECONDS = 120
@@ -117,3 +119,17 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         self.messages.append(record.getMessage() + (f": {error!r}" if error else ""))
+
+
+@pytest.fixture
+def journal_waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each append to a journal waited for the disk."""
+    found: list[bool] = []
+    real = journal.append
+
+    def append(path: Path, lines: Any, sync: bool) -> None:
+        real(path, lines, sync)
+        found.append(sync)
+
+    monkeypatch.setattr(journal, "append", append)
+    return found

@@ -155,7 +155,7 @@ async def test_the_login_is_read_from_a_secret() -> None:
     data = {"username": "b3BlcmF0b3I=", "password": "Y2FuYXJ5LXdvcmQ="}
     kubernetes = FakeKubernetes({"/api/v1/namespaces/here/secrets/login": {"data": data}}).real()
     spec = DataSourceSpec.from_json(source(proxy={"url": "http://proxy:3128", "basic": {"name": "login"}}))
-    endpoint = await endpoint_of("main", spec, Secrets(kubernetes, "here", "main"))
+    endpoint = await endpoint_of("main", spec, Secrets(kubernetes, "here", "main"), "")
     assert endpoint.proxies == dict.fromkeys(("http", "https"), "http://operator:canary-word@proxy:3128")
     assert "canary-word" in endpoint.credentials.secrets
     assert "canary-word" not in repr(endpoint)

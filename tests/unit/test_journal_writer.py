@@ -1,10 +1,9 @@
-"""The writer of a capture's journal: lines survive a death of the process at once, and share the waits for the disk."""
+"""The writer of a capture's journal: lines survive a death of the process at once, and share the journal_waits for the disk."""
 
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,20 +13,6 @@ from aletheia_operator.session import Done, Session, SessionLayout, create_sessi
 from tests.support.captures import unfinished
 from tests.unit.capturing import run
 from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeFetcher, forever, make_order, make_tools
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each append to a journal waited for the disk."""
-    found: list[bool] = []
-    real = journal.append
-
-    def append(path: Path, lines: Any, sync: bool) -> None:
-        real(path, lines, sync)
-        found.append(sync)
-
-    monkeypatch.setattr(journal, "append", append)
-    return found
 
 
 @pytest.fixture
@@ -43,7 +28,7 @@ def lines(writer: JournalWriter) -> int:
 
 
 async def test_questions_that_end_together_wait_for_the_disk_once(
-    writer: JournalWriter, waits: list[bool], monkeypatch: pytest.MonkeyPatch
+    writer: JournalWriter, journal_waits: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last that is asked does not let the others wait longer."""
     monkeypatch.setattr(journal_writer, "GROUP_SECONDS", 60)
@@ -55,25 +40,25 @@ async def test_questions_that_end_together_wait_for_the_disk_once(
 
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         await asyncio.gather(*(ask(number) for number in range(5)))
-    assert waits == [False] * 5 + [True]
+    assert journal_waits == [False] * 5 + [True]
     assert writer.session.done.keys() == set("01234")
 
 
-async def test_a_question_waits_for_a_slow_one_for_a_moment_only(writer: JournalWriter, waits: list[bool]) -> None:
-    """Its line is written at once, and waits for the disk soon."""
+async def test_a_question_waits_for_a_slow_one_for_a_moment_only(writer: JournalWriter, journal_waits: list[bool]) -> None:
+    """Its line is written at once, and journal_waits for the disk soon."""
     async with writer.asking():
         async with writer.asking():
             recording = asyncio.create_task(writer.record_done(Done("a")))
             async with asyncio.timeout(LONGEST_TEST_SECONDS):
-                while not waits:  # noqa: ASYNC110 (a thread appends)
+                while not journal_waits:  # noqa: ASYNC110 (a thread appends)
                     await asyncio.sleep(0)
-                assert waits == [False] and lines(writer) == 1
+                assert journal_waits == [False] and lines(writer) == 1
                 await recording
-        assert waits == [False, True]
+        assert journal_waits == [False, True]
 
 
 async def test_a_question_that_fails_lets_no_other_wait(
-    writer: JournalWriter, waits: list[bool], monkeypatch: pytest.MonkeyPatch
+    writer: JournalWriter, journal_waits: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not counted any more."""
     monkeypatch.setattr(journal_writer, "GROUP_SECONDS", 60)
@@ -90,7 +75,7 @@ async def test_a_question_that_fails_lets_no_other_wait(
         recording = asyncio.create_task(writer.record_done(Done("a")))
         fails.set()
         await recording
-    assert waits == [False, True]
+    assert journal_waits == [False, True]
     with pytest.raises(ValueError):
         await failing
 
@@ -131,14 +116,16 @@ async def test_no_question_is_to_blame_after_the_process_was_asked_to_stop(write
     assert lines(writer) == 6, "one begins and is done, two begin and are forgiven"
 
 
-async def test_a_plan_waits_for_the_disk_soon(tmp_path: Path, waits: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if its questions take long; nothing waits for that."""
+async def test_a_plan_waits_for_the_disk_soon(
+    tmp_path: Path, journal_waits: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if its questions take long; nothing journal_waits for that."""
     monkeypatch.setattr(journal_writer, "PLAN_SECONDS", 0.01)
     order = make_order()
 
     async def slow() -> None:
         async with asyncio.timeout(LONGEST_TEST_SECONDS):
-            while True not in waits:  # noqa: ASYNC110 (a thread appends)
+            while True not in journal_waits:  # noqa: ASYNC110 (a thread appends)
                 await asyncio.sleep(0.001)
         order.cancelled.set()
         await forever()

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def test_series_are_compared_with_their_baseline(monkeypatch: pytest.MonkeyPatch
     def samples(of: dict[bytes, list[float]]) -> Any:
         return lambda key: [(float(number), value) for number, value in enumerate([*of[key], math.nan][: len(of[key])])]
 
-    changes = compare(now, samples(now), samples(before))
+    changes = compare(now, samples(now), samples(before), nullcontext)
     assert changes == [
         Change(b"steady", 1, 1, False, False, False),
         Change(b"up", 2, 1, True, False, False),
@@ -52,13 +53,13 @@ def test_series_are_compared_with_their_baseline(monkeypatch: pytest.MonkeyPatch
     assert describe_changes([], "1h") == "against 1h before: no series to compare"
     assert describe_changes(changes[:1], "1h") == "against 1h before: level changed in 0 of 1 series, spikes in 0 (before: 0)"
     assert changes[1].to_json() == {"metric": "up", "level": 2, "baseline_level": 1}
-    back = compare([b"spike"], samples(before), samples(now))
+    back = compare([b"spike"], samples(before), samples(now), nullcontext)
     assert (back[0].spike, back[0].baseline_spike) == (False, True)
     monkeypatch.setattr(summary, "MAX_COMPARED_SERIES", 2)
-    assert len(compare(now, samples(now), samples(before))) == 2
+    assert len(compare(now, samples(now), samples(before), nullcontext)) == 2
     monkeypatch.setattr(summary, "MAX_COMPARED_SERIES", 9)
     monkeypatch.setattr(summary, "MAX_COMPARED_SAMPLES", 41)
-    assert len(compare(now, samples(now), samples(before))) == 2
+    assert len(compare(now, samples(now), samples(before), nullcontext)) == 2
 
 
 def test_noise_is_no_change_of_level() -> None:
@@ -66,7 +67,7 @@ def test_noise_is_no_change_of_level() -> None:
     noisy = [float(number % 5) for number in range(50)]
     for shift, changed in ((4.0, False), (5.0, True)):
         moved = [(0.0, value + shift) for value in noisy]
-        (only,) = compare([b"x"], {b"x": moved}.__getitem__, {b"x": [(0.0, value) for value in noisy]}.__getitem__)
+        (only,) = compare([b"x"], {b"x": moved}.__getitem__, {b"x": [(0.0, value) for value in noisy]}.__getitem__, nullcontext)
         assert (only.changed, only.baseline_level) == (changed, statistics.median(noisy))
 
 

@@ -16,7 +16,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.handlers import settling as module
 from aletheia_operator.handlers import sweeper
-from aletheia_operator.handlers.cluster import CLUSTER
+from aletheia_operator.handlers.cluster_state import CLUSTER
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionLayout
 from aletheia_operator.session.archive import export_session, import_session

@@ -153,10 +153,10 @@ async def test_what_can_be_a_header(value: str, fits: bool) -> None:
 async def test_the_endpoint_has_what_the_data_source_says() -> None:
     """It has the DataSource's limits. A timeout of more than an hour is cut."""
     spec = a_spec(timeout="2h", maxResponseBytes=2048, maxSeries=7)
-    found = await endpoint_of("main", spec, secrets_of()[0])
+    found = await endpoint_of("main", spec, secrets_of()[0], "")
     assert (found.name, found.url, found.timeout_seconds, found.max_series) == ("main", "http://main:9090", 3600, 7)
     assert (found.max_response_bytes, found.renew, found.options) == (2048, None, spec.options)
-    shorter = await endpoint_of("main", a_spec(timeout="5s"), secrets_of()[0])
+    shorter = await endpoint_of("main", a_spec(timeout="5s"), secrets_of()[0], "")
     assert shorter.timeout_seconds == 5
 
 
@@ -171,7 +171,7 @@ async def test_an_endpoint_is_of_the_investigations_namespace() -> None:
 async def test_credentials_that_change_are_read_from_another_thread() -> None:
     """The current values are read within a bounded time. Errors are SourceErrors."""
     spec, (secrets, kubernetes) = s3_spec(), secrets_of(login=a_secret(**KEY))
-    renew = (await endpoint_of("main", spec, secrets)).renew
+    renew = (await endpoint_of("main", spec, secrets, "")).renew
     assert renew is not None
     kubernetes.objects = {LOGIN: a_secret(**KEY | {"AWS_ACCESS_KEY_ID": "the-new-key-id"})}
     assert (await asyncio.to_thread(renew)).access_key == ("the-new-key-id", "the-secret-key", None)
@@ -195,7 +195,7 @@ async def test_credentials_that_cannot_be_read_in_time(monkeypatch: pytest.Monke
             return await FakeKubernetes.get(self, path)
 
     secrets = Secrets(Hanging({LOGIN: a_secret(**KEY)}).real(), "here", "main")
-    renew = (await endpoint_of("main", s3_spec(), secrets)).renew
+    renew = (await endpoint_of("main", s3_spec(), secrets, "")).renew
     assert renew is not None
     hanging.set()
     with pytest.raises(Unavailable, match="the credentials could not be read again in time") as caught:

@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from aletheia_operator.api import paths
 from aletheia_operator.cli.__main__ import main
 from aletheia_operator.fetchers.base import Document, Question, Sources
-from aletheia_operator.handlers.cluster import CLUSTER
+from aletheia_operator.handlers.cluster_state import CLUSTER
 from aletheia_operator.handlers.sweeper import Sweeper
 from aletheia_operator.session import InvestigationReference, Manifest, SessionBusy, SessionLayout, age, find_session
 from aletheia_operator.session.archive import export_session, import_session

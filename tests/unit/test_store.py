@@ -610,25 +610,17 @@ def test_which_lines_of_the_journal_wait_for_the_disk(
         assert directories == ([session.path] if synced else [])
 
 
-def test_a_journal_is_synced_if_something_was_added(layout: SessionLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_is_synced_if_something_was_added(layout: SessionLayout, journal_waits: list[bool]) -> None:
     """And only then."""
-    waits: list[bool] = []
-    real = journal.append
-
-    def append(path: Path, lines: Any, sync: bool) -> None:
-        real(path, lines, sync)
-        waits.append(sync)
-
-    monkeypatch.setattr(journal, "append", append)
     with open_session(layout) as session:
         session.sync_journal()
-        assert not waits
+        assert not journal_waits
         session.record_plan({"a": 1})
         session.sync_journal()
         session.sync_journal()
         session.record(Done("a"))
         session.sync_journal()
-    assert waits == [False, True, True]
+    assert journal_waits == [False, True, True]
     assert layout.journal(session.manifest.session_id).read_bytes().count(b"\n") == 3, "the first manifest comes first"
 
 

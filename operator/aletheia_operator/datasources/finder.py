@@ -101,7 +101,7 @@ def _closed(name: str, spec: DataSourceSpec, namespace: str) -> str:
     return text
 
 
-async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespace: str = "") -> Endpoint:
+async def endpoint_of(name: str, spec: DataSourceSpec, secrets: Secrets, namespace: str) -> Endpoint:
     """Return the endpoint with its credentials. Raises Rejected (NoDataSource) if a Secret cannot be read.
 
     `namespace`: namespace of the Investigation; empty: the operator's own check, without any namespace's tenant.

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -115,7 +115,7 @@ def compare(
     keys: Iterable[bytes],
     samples_of: Callable[[bytes], Samples],
     before_of: Callable[[bytes], Samples],
-    computing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    computing: Callable[[], AbstractContextManager[None]],
 ) -> list[Change]:
     """Compare the first MAX_COMPARED_SERIES series that have samples in both, by METHOD. `computing` is entered for each."""
     changes: list[Change] = []
