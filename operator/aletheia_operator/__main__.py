@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT."""
+    for library in ("kubernetes.client", "pykube"):  # kopf would import them, where they are installed, to know their objects
+        sys.modules[library] = None  # type: ignore[assignment]
     from aletheia_operator.handlers import operator  # imported late: a Job does not need kopf, which takes memory
 
     operator.run(settings)
