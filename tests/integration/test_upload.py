@@ -27,8 +27,8 @@ from minio import Minio
 from aletheia_operator.api import addresses
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.clients import http, s3
-from aletheia_operator.clients.http import SafeSession
+from aletheia_operator.clients import s3, safe_session
+from aletheia_operator.clients.safe_session import SafeSession
 from aletheia_operator.investigate import Snapshot, uploader
 from aletheia_operator.session import InvestigationReference, age
 from aletheia_operator.session.names import session_id
@@ -77,7 +77,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", PART)
     monkeypatch.setattr(uploader, "PART_BYTES", PART)
     monkeypatch.setattr(uploader, "retry_delays", lambda: iter([0.001] * 100))
-    monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(safe_session, "BACKOFF_SECONDS", 0.001)
 
 
 @dataclass

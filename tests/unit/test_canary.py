@@ -187,7 +187,7 @@ async def test_no_secret_of_the_spec_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Secrets in queries are in no file, name, journal, manifest, report, status, archive or upload."""
-    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("aletheia_operator.clients.safe_session.BACKOFF_SECONDS", 0.001)
     for name in ("TEXTS", "LINES"):  # short answers: this test is about the queries
         monkeypatch.setitem(globals(), name, globals()[name][:5])
     sources = Sources()
@@ -215,7 +215,7 @@ async def test_no_secret_is_left_behind(
     tmp_path: Path, loopback: Loopback, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, sealed: bool
 ) -> None:
     """In artifacts, scratch files, the journal, manifest, reports, status, the log, archive, upload, API and commands."""
-    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("aletheia_operator.clients.safe_session.BACKOFF_SECONDS", 0.001)
     caplog.set_level(logging.DEBUG)
     sources = Sources()
     loopback.answers = [sources]

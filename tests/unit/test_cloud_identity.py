@@ -87,7 +87,7 @@ def identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Identi
     """A web identity, as the variables of a pod have it."""
     for name in VARIABLES:
         monkeypatch.delenv(f"AWS_{name}", raising=False)
-    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("aletheia_operator.clients.safe_session.BACKOFF_SECONDS", 0.001)
     with Loopback() as server:
         found = Identity(server, tmp_path / "token")
         server.answers = [found.answer]

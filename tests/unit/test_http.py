@@ -18,12 +18,13 @@ from urllib3.connection import HTTPConnection
 
 from aletheia_operator.api import addresses
 from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients import guard, http
+from aletheia_operator.clients import guard, safe_session
 from aletheia_operator.clients.endpoint import Credentials, Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.guard import GuardedAdapter, connect
-from aletheia_operator.clients.http import Http, Response, SafeSession
+from aletheia_operator.clients.http import Http, Response
 from aletheia_operator.clients.json_stream import JsonStream
+from aletheia_operator.clients.safe_session import SafeSession
 from aletheia_operator.clients.tls import tls_context
 from tests.unit import loopback as server
 from tests.unit.certificates import Authority, new_authority
@@ -34,7 +35,7 @@ from tests.unit.loopback import Loopback, cut, gzip_bomb, reply, reply_json
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat requests almost without delay."""
-    monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(safe_session, "BACKOFF_SECONDS", 0.01)
 
 
 async def fetch(endpoint: Endpoint, path: str = "/api", *query: tuple[str, str]) -> Response:
@@ -379,7 +380,7 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
         return really(family, kind, protocol, address, seconds, options)
 
     monkeypatch.setattr(guard, "_open", opened)
-    monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(safe_session, "CONNECT_TIMEOUT_SECONDS", 1)
     with server.deaf() as nobody:
         found = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", number)) for number in (nobody, port)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -390,7 +391,7 @@ async def test_an_address_that_never_answers_leaves_time_for_the_next(
 
 async def test_an_address_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up long before the timeout of the question, and not tried again."""
-    monkeypatch.setattr(http, "CONNECT_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(safe_session, "CONNECT_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(guard, "MIN_CONNECT_SECONDS", 0.1)
     begin = time.monotonic()
     with (
@@ -553,7 +554,7 @@ async def test_a_cancelled_question_leaves_no_thread(loopback: Loopback, answer:
 
 async def test_a_question_that_is_cancelled_between_two_tries(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """Does not wait for the next one."""
-    monkeypatch.setattr(http, "BACKOFF_SECONDS", 200)
+    monkeypatch.setattr(safe_session, "BACKOFF_SECONDS", 200)
     loopback.answers = [reply(503, b"busy")]
     asking = asyncio.ensure_future(fetch(loopback.endpoint(timeout_seconds=600)))
     assert await asyncio.to_thread(loopback.asked.wait, LONGEST_TEST_SECONDS)

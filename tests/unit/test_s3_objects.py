@@ -26,7 +26,7 @@ def s3() -> S3:
 
 @pytest.fixture
 def bucket(loopback: Loopback, s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("aletheia_operator.clients.safe_session.BACKOFF_SECONDS", 0.01)
     loopback.answers = [s3]
     place = S3Options.from_json({"bucket": "incidents"})
     yield Bucket(loopback.endpoint(options=place, credentials=Credentials(access_key=("id", "key", None))))

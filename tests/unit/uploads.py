@@ -64,7 +64,7 @@ class Archive:
 def archive(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archive]:
     """Small parts, a small report, and no waiting between tries."""
     monkeypatch.setattr("aletheia_operator.investigate.report_step.html_report", lambda source: b"<!doctype html>")
-    monkeypatch.setattr("aletheia_operator.clients.http.BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("aletheia_operator.clients.safe_session.BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(uploader, "PART_BYTES", PART)
     monkeypatch.setattr(uploader, "part_size", lambda size_bytes: PART)
     monkeypatch.setattr(uploader, "retry_delays", lambda: iter([0.001] * 5))

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
-import requests
-
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.api.types import Model
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable, error_of, is_redirect
@@ -76,6 +74,8 @@ class Endpoint:
         url = self.url.rstrip("/")
         if url.isascii():
             return url
+        import requests  # imported late, see `http`
+
         try:
             host = urlsplit(str(requests.Request("GET", url).prepare().url)).netloc
         except requests.RequestException as e:

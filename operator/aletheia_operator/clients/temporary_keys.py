@@ -19,7 +19,7 @@ from minio.credentials.providers import IamAwsProvider, Provider
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import WHOLE_BODY, SourceError, Unavailable
-from aletheia_operator.clients.http import SafeSession
+from aletheia_operator.clients.safe_session import SafeSession
 
 SESSION_NAME = "aletheia-operator"
 """Name of the role's session in CloudTrail, unless AWS_ROLE_SESSION_NAME names another."""

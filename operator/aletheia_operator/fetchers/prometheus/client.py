@@ -16,7 +16,8 @@ from prometheus_api_client import PrometheusApiClientException, PrometheusConnec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import POST_REFUSED, WHOLE_BODY, Rejected, SourceError
-from aletheia_operator.clients.http import MAX_WHOLE_BYTES, SafeSession, get_json, parse_whole, refusal
+from aletheia_operator.clients.http import MAX_WHOLE_BYTES, get_json, parse_whole, refusal
+from aletheia_operator.clients.safe_session import SafeSession
 from aletheia_operator.clients.threads import Call
 from aletheia_operator.fetchers.base import Window
 from aletheia_operator.fetchers.prometheus.grid import Grid

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aletheia_operator.api import InvestigationSpec, MetricsRequest, parse_duration
 from aletheia_operator.api.source_types.prometheus import PrometheusOptions
@@ -15,8 +15,6 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.threads import Call, SourceThreads
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.prometheus import client
-from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.documents import Documents, QueryResult, Run
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
@@ -37,6 +35,9 @@ from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.label_matchers import Matcher
+
+if TYPE_CHECKING:
+    from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 
 
 class PrometheusFetcher:
@@ -99,7 +100,9 @@ class PrometheusFetcher:
 
     async def probe(self, endpoint: Endpoint, http: Http) -> str | None:
         """Return the server's version; None if it reports none. Raises SourceError if it does not answer."""
-        return await self._threads.run(("", endpoint.name), partial(client.version, endpoint))
+        from aletheia_operator.fetchers.prometheus.client import version  # imported late, see `clients.http`
+
+        return await self._threads.run(("", endpoint.name), partial(version, endpoint))
 
     def _expressions(self, query: "_Request", call: Call) -> list[Expression]:
         """Return the expressions to try, in order, confined to the namespace. Blocks. Raises Rejected."""
@@ -194,7 +197,7 @@ class _Request:
             elif self.wants_extremes and not answer.chosen.looks_back:
                 queries.fill_extremes(answer.result, answer.chosen.promql, self.grid, self.sources.window.start)
 
-    def _unknown(self, prometheus: PrometheusClient, promql: str) -> list[str]:
+    def _unknown(self, prometheus: "PrometheusClient", promql: str) -> list[str]:
         if self.request.template is not None:
             return []  # a template without series gets another gap
         label = self.namespace_label
@@ -246,7 +249,9 @@ class _Request:
                         count = found.put(dumps(entry)) + 1
         return count, [self.endpoint.quoter(warning, 500) for warning in warnings_of(stream.envelope)]
 
-    def _client(self, call: Call) -> PrometheusClient:
+    def _client(self, call: Call) -> "PrometheusClient":
+        from aletheia_operator.fetchers.prometheus.client import PrometheusClient
+
         return PrometheusClient(self.endpoint, call)
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.fetchers.base import Window
-from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.promql import Selector
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
 from aletheia_operator.text.go_strings import NotUnderstood
 from aletheia_operator.text.label_matchers import Matcher
 from aletheia_operator.text.nearest import SIMILARITY, likely, nearest
+
+if TYPE_CHECKING:
+    from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 
 MAX_SELECTORS = 5
 """Most selectors of one query that are looked up."""
@@ -28,7 +31,7 @@ MAX_LABELS = 10
 class Names:
     """The names that one server knows in the window, among the series that the tenant may read."""
 
-    client: PrometheusClient
+    client: "PrometheusClient"
     window: Window
     confined: Matcher | None
     """Matcher that every selector must have. None: all series may be read."""

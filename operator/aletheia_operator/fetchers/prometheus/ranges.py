@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
-from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, MAX_POINTS_PER_SERIES, Grid
 from aletheia_operator.fetchers.prometheus.promql import pin
 from aletheia_operator.fetchers.prometheus.promql_grammar import parse
@@ -16,6 +16,9 @@ from aletheia_operator.fetchers.prometheus.series_store import SeriesStore
 from aletheia_operator.fetchers.prometheus.stream import MAX_REMARKS, SeriesStream, infos_of, warnings_of
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.text.go_strings import NotUnderstood
+
+if TYPE_CHECKING:
+    from aletheia_operator.fetchers.prometheus.client import PrometheusClient
 
 CHUNK_ATTEMPTS = 2
 MAX_SUBQUERY_CHUNKS = 40
@@ -53,7 +56,7 @@ class Result:
 class RangeQueries:
     """Queries expressions at one endpoint. `instant`: as instant queries."""
 
-    client: PrometheusClient
+    client: "PrometheusClient"
     scratch: Callable[[], Scratch]
     instant: bool
 
