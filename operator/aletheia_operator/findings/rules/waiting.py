@@ -21,6 +21,8 @@ _REGISTRY = (
     ("proxyconnect", "the proxy that its node pulls through does not answer"),
     ("no space left", "the disk of its node has no space left for images"),
     ("no such host", "the registry's name cannot be resolved"),
+    ("x509", "the registry's certificate is not trusted"),
+    ("expired", "the credentials for the registry have expired"),
     ("unauthorized", "the registry refuses without credentials, or has no such repository"),
     ("authorization failed", "the registry refuses the credentials, or has no such repository"),
     ("authentication required", "the registry asks for credentials"),
@@ -29,7 +31,6 @@ _REGISTRY = (
     ("toomanyrequests", "the registry limits pulls"),
     ("connection refused", "the registry does not answer"),
     ("i/o timeout", "the registry does not answer in time"),
-    ("x509", "the registry's certificate is not trusted"),
     ("no match for platform", "the image is not made for the node's architecture"),
     ("never", "the image is not on the node, and imagePullPolicy is Never"),
     ("couldn't parse image", "the image's name is not valid"),
@@ -161,7 +162,7 @@ def _image(container: Mapping[str, Any], reason: str, waiting: Mapping[str, Any]
     texts = [event.message for event in failures if event.message.startswith("Failed to pull")] + [
         str(waiting.get("message") or "")
     ]
-    text = texts[0].lower()
+    text = "\n".join(texts).lower()  # a registry may say more when it is asked again
     known = next((meaning for words, meaning in _REGISTRY if words in text), None)
     if reason == "ErrImageNeverPull":
         known = "it is not on the node, and imagePullPolicy is Never"
