@@ -69,6 +69,8 @@ def test_lines_of_exceptions(text: str, is_one: bool) -> None:
         (f"cannot write: No space left on device {'and more ' * 20}", "cannot write: No space left on device"),
         (f"{'a' * 60}: connect {'b' * 30}: x509: unknown authority (retry {'9' * 40})", "x509: unknown authority"),
         ("w" * 300, "w… w"),
+        (f"{'a' * 70}: the plan is used up. Trace ID: {'1' * 30} Timestamp: 2026-12-03", "the plan is used up"),
+        (f"{'a' * 70}: the plan is used up. For details see https://docs.example/{'b' * 60}", "the plan is used up"),
         ("mount /var/lib/kubelet/pods/1f2e/volumes/kubernetes.io~configmap/web failed with flags 0x5001", "mount …/web failed"),
     ],
 )

@@ -106,8 +106,19 @@ def test_a_name_is_preferred_to_the_address_that_it_was_resolved_to() -> None:
     assert peer_of("dial tcp 10.0.0.9:8080: connect: connection refused") == "10.0.0.9"
 
 
+@pytest.mark.parametrize(
+    "place", ["app/controllers/application_controller.rb:31:in `load'", "worker_pool.ex:20:", "net_dial.go:31"]
+)
+def test_a_place_in_a_source_file_is_no_host(place: str) -> None:
+    """A line's number follows it as a port follows a host."""
+    assert peer_of(f"connection refused: {place}") == ""
+
+
 def test_the_end_of_a_long_text_is_kept() -> None:
-    """A chain of errors ends with its cause."""
+    """A chain of errors ends with its cause. Some messages end with links and ids instead: then the cause is kept."""
+    guidance, ids = "check the settings of the application. " * 6, " Give these values to your administrator." * 6
+    middle = cut_middle(f"{guidance}AADSTS7000222: The client secret keys for app '0d5c' are expired.{ids}", 300)
+    assert "keys for app '0d5c' are expired" in middle
     text = cut_middle("cannot start: " + "failed to build: " * 40 + "version mismatch", 200)
     assert (len(text), text[:13], text[-16:]) == (200, "cannot start:", "version mismatch")
 

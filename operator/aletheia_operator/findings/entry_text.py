@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from aletheia_operator.findings.error_categories import CAUSED_BY, MAX_TEXT, category_of
+from aletheia_operator.findings.error_categories import CAUSED_BY, MAX_TEXT, category_of, category_span
 from aletheia_operator.text.batches import SERIOUS
 
 MAX_FIRST = 8  # lines of another text of several lines in which the cause is looked for
@@ -34,7 +34,7 @@ def text_of(entry: Mapping[str, Any]) -> str:
     """
     line, message = str(entry.get("line") or ""), str(entry.get("message") or "")
     if not message:
-        return cut_middle(line, MAX_TEXT)
+        return "" if "message" in entry else cut_middle(line, MAX_TEXT)
     before = line[: -len(message)] if line.endswith(message) else ""
     text = message
     if before.lower().endswith(_HEADS):
@@ -45,11 +45,18 @@ def text_of(entry: Mapping[str, Any]) -> str:
 
 
 def cut_middle(text: str, most: int) -> str:
-    """Return a text of at most `most` characters: chains of errors begin with what failed, and end with the cause."""
+    """Return a text of at most `most` characters: chains of errors begin with what failed, and end with the cause.
+
+    If only the middle has words of a category, its end is kept instead: the text may end with links and ids.
+    """
     if len(text) <= most:
         return text
     head = most // 2
-    return f"{text[:head]} … {text[len(text) - (most - head - 3) :]}"
+    tail = most - head - 3
+    if not category_of(text[:head]) and not category_of(text[-tail:]) and (span := category_span(text)) is not None:
+        end = min(len(text), span[1] + tail // 4)
+        return f"{text[:head]} … {text[max(head, end - tail) : end]}"
+    return f"{text[:head]} … {text[len(text) - tail :]}"
 
 
 def _error_in(entry: Mapping[str, Any]) -> str:

@@ -33,7 +33,9 @@ CATEGORIES = {
     r"|SaslAuthentication|AuthenticationException|AuthenticationFailed|UNAUTHENTICATED|InvalidClientTokenId|UnrecognizedClient"
     r"|AuthFailure|could not find default credentials|NoCredentialProviders|Unable to locate credentials|no valid credential"
     r"|not authenticated|Authorization Violation|no matching key|invalid_client|unauthorized_client|Access Key Id you provided"
-    r"|signature not valid|not valid in the specified time",
+    r"|signature not valid|not valid in the specified time"
+    r"|(?:secret|token|password|licen[cs]e|subscription|(?:api|access|signing) key)s?(?: [\w'\"-]{1,60}){0,4}"
+    r" (?:have|has|is|are) expired",
     "dns": r"no such host|could not resolve|couldn't resolve|Name or service not known|Temporary failure in name resolution"
     r"|EAI_AGAIN|ENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
     r"|failed to lookup address|Name does not resolve|host not found|getaddrinfo failed|could not be resolved"
@@ -167,7 +169,7 @@ _PEERS = (
     _HOST + r" could not be resolved",
     r"resolve (?:host(?:name)?:? )?['\"]?" + _HOST,
     r"(?:connect(?:ing|ion)?|connected) (?:to|with) (?:server (?:at|on) )?['\"(]?(?:[A-Za-z]+/)?" + _HOST,
-    r"\b([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
+    r"(?:^|[^\w.-])([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
     r"\b((?:\d{1,3}\.){3}\d{1,3}):\d{2,5}\b",
     r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
 )

@@ -211,6 +211,23 @@ def _boilerplate() -> Any:
 
 
 @lru_cache(maxsize=1)
+def _tail() -> Any:
+    return compiled(
+        r" \(Service: .*"  # what AWS' libraries add
+        r"|(?:[.,;]? \(?(?:(?:trace|correlation|request|activity|operation)[ _-]?id|timestamp): ?\S{1,64}\)?"
+        r"|[.,;:]? \(?(?:see|visit|read|learn more|for (?:more )?(?:details|information))\b[^.]{0,60}https?://\S{1,200}"
+        r")+\W{0,3}$",
+        case_sensitive=False,
+    )
+
+
+def _without_tail(text: str) -> str:
+    """Return a text without the ids and links that libraries add to the messages of a service."""
+    match = _tail().search(text)
+    return text[: match.start()] if match is not None else text
+
+
+@lru_cache(maxsize=1)
 def _long_path() -> Any:
     return compiled(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
 
@@ -303,7 +320,7 @@ def excerpt(text: str, most: int) -> str:
     while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:
         text = text[match.end() :]
     if len(text) > most:
-        text = _without_long_paths(_without_packages(text.partition(" (Service: ")[0]))  # what AWS' libraries add
+        text = _without_long_paths(_without_packages(_without_tail(text)))
     if len(text) <= most:
         return text
     start, end = category_span(text) or (len(text), len(text))
