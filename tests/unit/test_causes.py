@@ -87,7 +87,7 @@ def test_a_probe_that_a_called_program_fails_is_explained_by_it() -> None:
     [
         ("Cluster is not yet ready", "Cluster is not yet ready, it logs: leader not found"),
         ("", "it says nothing, it logs: leader not found"),
-        ("pg_isready: could not connect: no such file", "pg_isready: could not connect: no such file"),
+        ("cat: /run/ready: No such file or directory", "cat: /run/ready: No such file or directory"),
     ],
 )
 def test_a_probe_without_a_reason_is_shown_with_what_the_program_logs(answer: str, shown: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.evidence import Incident, a_node, at, conditions, ended, event, found, item, pod, rules_of, running, waiting
 
 Object = dict[str, Any]
+BANNER = ("", "BOOT FAILED", "===========", "Timeout contacting cluster nodes: a, b", "")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,42 @@ def test_what_a_probe_asks_and_what_was_said(message: str, words: str, probe: Ob
     assert finding.message == f"web: its readiness probe fails{where}: {words} (9x since 14:28)"
     assert (finding.severity, finding.confidence, finding.depth) == ("critical", "likely", 30)
     assert finding.details == {"container": "app", "probe": "Readiness", "count": 9}
+
+
+@pytest.mark.parametrize(
+    ("answer", "line", "words"),
+    [
+        (
+            "error: the node is still starting",
+            "ERROR peer etcd-1: no such host",
+            "error: the node is still starting, it logs: peer etcd-1: no such host",
+        ),
+        (
+            "Waiting for the cluster to become ready (timeout=1s)\nCluster is not yet ready (timeout=1s)",
+            "WARN master not discovered yet",
+            "not yet ready, it logs: master not discovered yet",
+        ),
+        (
+            "/run:5432 - rejecting connections",
+            "LOG:  redo at 0/5A0",
+            "/run:5432 - rejecting connections, it logs: redo at 0/5A0",
+        ),
+    ],
+)
+def test_an_answer_without_a_reason_is_shown_with_what_the_program_logs(answer: str, line: str, words: str) -> None:
+    """It only says that the program has not started yet."""
+    incident = Incident().add(pod("web-1-a", running(ready=False))).log("web-1-a", f"58 {line}")
+    incident.add_event(event("Unhealthy", f"Readiness probe failed: {answer}", container="app", until=58))
+    assert found(incident, "ReadinessProbe").message == f"web: its readiness probe fails: {words} (1x since 14:28)"
+
+
+def test_a_frame_of_a_banner_is_no_error() -> None:
+    """Some programs frame an error with lines without words, each with the level of an error."""
+    lines = [f"58 2026-11-22 14:58:{second:02}.000+00:00 [error] <0.273.0> {text}" for second, text in enumerate(BANNER)]
+    incident = Incident().add(pod("web-1-a", waiting("CrashLoopBackOff", last=ended(1, minute=59), restarts=3)))
+    incident.log("web-1-a", *lines, run=2)
+    assert found(incident, "CrashLoop").message.startswith("web: Timeout contacting cluster nodes: a, b (exit 1")
+    assert {error["example"] for error in incident.judged().top_errors} == {"BOOT FAILED", BANNER[3]}
 
 
 @pytest.mark.parametrize(

@@ -158,10 +158,10 @@ class RunFacts:
         return line is not None and line.level not in WELL
 
     def _reason_instead_of(self, exit_notice: Line | None) -> Line | None:
-        """Return the line that gives the reason if the last one, `exit_notice`, only reports the end; None if no line gives it.
+        """Return the line that gives the reason if the last one, `exit_notice`, only reports the end; None without one.
 
-        If `exit_notice` ends with a colon, the next line that gives a reason. Else the first error with a reason in the last
-        burst, or else the last line of any level with a reason.
+        If `exit_notice` is empty or ends with a colon, the next line that gives a reason. Else the first error with a reason in
+        the last burst, or else the last line of any level with a reason.
         """
         known = (line for line in (*self.lines, *self.errors, self.categorised) if line is not None)
         lines = {line.link.entry: line for line in known if not line.text.startswith(_OF_KUBELET)}
@@ -169,7 +169,7 @@ class RunFacts:
         if before is not None:
             return before
         ordered = [lines[entry] for entry in sorted(lines)]
-        if exit_notice is not None and exit_notice.text.rstrip().endswith(":"):
+        if exit_notice is not None and (not exit_notice.text.strip() or exit_notice.text.rstrip().endswith(":")):
             after = (line for line in ordered if line.link.entry > exit_notice.link.entry and not line.level)
             if (first := next((line for line in after if gives_reason(line.text)), None)) is not None:
                 return first

@@ -36,16 +36,18 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
         return entry, number
     if text.startswith(TRACEBACK):
         return {**entry, "message": reason}, at
+    if not text.strip():
+        return {**entry, "message": reason}, number
     return {**entry, "message": f"{cut_middle(text, MAX_LINE)}{'' if text.endswith(':') else ':'} {reason}"}, number
 
 
 def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> tuple[str, int]:
     """Return the reason in the lines after an error, and the number of its line; '' if they give none.
 
-    `text`: of the error. If it ends with a colon, these lines explain it: if it is `fatal`, the first of them; if not, the
-    exception, or else the last line with a reason.
+    `text`: of the error. If it is empty or ends with a colon, these lines explain it: if it is `fatal`, the first of them; if
+    not, the exception, or else the last line with a reason.
     """
-    announced = text.endswith(":") or text.startswith(_PLACES)
+    announced = not text or text.endswith(":") or text.startswith(_PLACES)
     found, reported = ("", number), ("", number)
     seen = {_class_of(text)}
     for after in _continuations(number, entries):

@@ -120,6 +120,11 @@ class Templates:
             found.peers[peer] = found.peers.get(peer, 0) + 1
         return template
 
+    def errors(self) -> list[Template]:
+        """Return the templates of errors that have words. Lines that frame a banner have none."""
+        serious = (template for template in self.by_shape.values() if template.level in SERIOUS)
+        return [template for template in serious if any(map(str.isalpha, template.example))]
+
     @staticmethod
     def count_again(template: Template, place: Place, stamp: str, bucket: int, count: int) -> None:
         """Count more lines of a template in a container. `stamp`: of the last of them."""

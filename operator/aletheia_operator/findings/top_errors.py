@@ -18,9 +18,8 @@ def top_errors(logs: LogFacts, most: int = MOST) -> list[dict[str, Any]]:
     Keys: level, template (`#` for words with digits, `*` for other words that differ), variants, count, first, last, pods
     (number), pod_names (the first ten), example, evidence (the entry of the first line), trace_id and category (if known).
     """
-    serious = [template for template in logs.templates.by_shape.values() if template.level in ("ERROR", "FATAL")]
     found = []
-    for group in grouped(serious)[:most]:
+    for group in grouped(logs.templates.errors())[:most]:
         first = min((template.first for template in group), key=lambda place: place.first)
         pods = sorted(set().union(*(template.pods for template in group)))
         entry: dict[str, Any] = {

@@ -34,8 +34,7 @@ BURST_TIMES = 3.0  # times the mean of the window
 def errors(case: Case) -> Iterator[Finding]:
     """Yield the most frequent errors of each workload."""
     by_workload: dict[Subject, dict[int, list[tuple[Template, Place]]]] = defaultdict(lambda: defaultdict(list))
-    templates = [known for known in case.evidence.logs.templates.by_shape.values() if known.level in ("ERROR", "FATAL")]
-    groups = grouped(template for template in templates if not template.category)
+    groups = grouped(template for template in case.evidence.logs.templates.errors() if not template.category)
     for number, group in enumerate(groups):
         for template in group:
             for place in template.places.values():

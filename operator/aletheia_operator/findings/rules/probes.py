@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, containers_of, earlier
-from aletheia_operator.findings.error_categories import runtime_message
+from aletheia_operator.findings.error_categories import category_of, runtime_message
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.findings.reason_lines import excerpt, gives_reason
@@ -16,10 +16,21 @@ KINDS = ("Liveness", "Readiness", "Startup")
 START_SECONDS = 120.0  # after its start, in which a container may fail its probes
 FLAPPING = 5  # least number of failures of a pod that is ready now
 MAX_QUOTED = 120
+MAX_ANSWER = 500  # characters of an answer that are read
 MAX_LOGGED = 110
 MAX_VAGUE = 60
 _ANSWERED = re.compile(r"^(?:HTTP|gRPC:) |deadline exceeded|timeout|timed out")
 """Answers of programs that run: their logs may say why."""
+_NOT_LISTENING = re.compile(
+    r"connection refused|(?:can't|could not|unable to) connect|rejecting connections|no response", re.IGNORECASE
+)
+"""Answers of clients that reach no program: its last line may say what it does."""
+_NOT_YET = re.compile(
+    r"\bnot (?:yet |fully )*(?:running|ready|booted|started|initiali[sz]ed|up|complete|synced)\b"
+    r"|\b(?:is|are|still) (?:starting|booting|loading|initiali[sz]ing)\b",
+    re.IGNORECASE,
+)
+"""Answers that only say that a program has not started: its log may say what it waits for."""
 _NAMES = {"Liveness": "livenessProbe", "Readiness": "readinessProbe", "Startup": "startupProbe"}
 
 Key = tuple[Subject, str, str]  # workload, container, probe
@@ -47,12 +58,15 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
     latest = max(events, key=lambda event: event.last)
     first = earlier(*(event.first for event in events))
     count = sum(event.count for event in events)
-    words = one_line(answer_of(latest.message), MAX_QUOTED)
-    vague = not _ANSWERED.search(words) and not gives_reason(words)
+    answer = one_line(answer_of(latest.message), MAX_ANSWER)
+    words = one_line(answer, MAX_QUOTED)
+    not_yet = _NOT_YET.search(answer)
+    vague = not_yet is not None or not (_ANSWERED.search(words) or gives_reason(words))
     logged, log_link = _logged(case, pods, container, first) if vague or _ANSWERED.search(words) else ("", ())
-    if "connection refused" in words and (line := case.evidence.logs.last_words(pods, container)) is not None:
+    if _NOT_LISTENING.search(words) and (line := case.evidence.logs.last_words(pods, container)) is not None:
         logged, log_link = f", it logs: {excerpt(line.text, MAX_LOGGED)}", (line.link,)
-    words = one_line(words, MAX_VAGUE) if vague and logged else words
+    if vague and logged and len(words) > MAX_VAGUE:
+        words = not_yet[0] if not_yet else one_line(words, MAX_VAGUE)
     what = f"restarted by its {kind.lower()} probe" if kills else f"its {kind.lower()} probe fails"
     where = _endpoint(case, pods, container, kind)
     return Finding(
@@ -76,18 +90,25 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
 
 
 def _logged(case: Case, pods: set[str], container: str, first: str | None) -> tuple[str, tuple[Link, ...]]:
-    """Return the most frequent error of a container while its probe fails, or else warning with a reason; and its link."""
+    """Return the most frequent error of a container while its probe fails, or else warning with a reason; and its link.
+
+    Errors with a reason come first.
+    """
     places = [
-        (template.level in SERIOUS, place.count, template.example, place.link)
+        ((_has_reason(template.example), template.level in SERIOUS, place.count), template.example, place.link)
         for template in case.evidence.logs.templates.by_shape.values()
-        if template.level in SERIOUS or (template.level == "WARN" and (template.category or gives_reason(template.example)))
+        if template.level in SERIOUS or (template.level == "WARN" and _has_reason(template.example))
         for place in template.places.values()
         if place.pod in pods and place.container in (container, "") and (not first or place.last[:19] >= first[:19])
     ]
     if not places:
         return "", ()
-    _, _, text, link = max(places, key=lambda place: place[:2])
+    _, text, link = max(places, key=lambda place: place[0])
     return f", it logs: {excerpt(text, MAX_LOGGED)}", (link,)
+
+
+def _has_reason(text: str) -> bool:
+    return bool(category_of(text)) or gives_reason(text)
 
 
 def _severity(case: Case, subject: Subject, pods: set[str], events: list[Event], kills: list[Event]) -> Severity:
