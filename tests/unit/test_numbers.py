@@ -64,6 +64,15 @@ def test_a_level_that_is_trouble_by_itself(
         assert rule not in rules_of(measured(template, series([level] * 10 + [0.0] * 20, **labels)))
 
 
+def test_of_several_containers_the_one_is_named_that_is_beyond_its_limit() -> None:
+    """A proxy beside the program may be the one that is throttled."""
+    proxy, app = (series([level] * 30, pod="web-1-a", container=name) for name, level in (("proxy", 0.9), ("app", 0.0)))
+    assert found(measured("cpu_throttling", proxy, app), "CpuThrottled").message.startswith(
+        "web/proxy: its processor is throttled"
+    )
+    assert found(measured("cpu_throttling", proxy), "CpuThrottled").message.startswith("web: its processor is throttled")
+
+
 @pytest.mark.parametrize(
     ("template", "before", "after", "message"),
     [

@@ -1,6 +1,7 @@
 """Rules for metrics: error rates and latencies that stepped, memory near its limit, throttled processors, full claims."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from aletheia_operator.findings.calls import Callees
@@ -45,27 +46,34 @@ def metrics(case: Case) -> Iterator[Finding]:
     """Yield metrics above their limit, and metrics that changed their level."""
     callees = Callees(case)
     reported = 0
+    containers: dict[str, set[str]] = defaultdict(set)
     for series in case.evidence.metrics.series:
-        finding = _over_limit(case, series) if series.template in LIMITS else _stepped(case, callees, series)
+        containers[series.labels.get("pod", "")].add(series.labels.get("container", ""))
+    several = {pod for pod, names in containers.items() if len(names - {""}) > 1}
+    for series in case.evidence.metrics.series:
+        finding = _over_limit(case, series, several) if series.template in LIMITS else _stepped(case, callees, series)
         if finding is not None and reported < MOST:
             reported += 1
             yield finding
 
 
-def _over_limit(case: Case, series: Series) -> Finding | None:
+def _over_limit(case: Case, series: Series, several: Collection[str]) -> Finding | None:
+    """Return the finding about a level above its limit; None below it. `several`: pods of which the container is named."""
     limit = LIMITS[series.template]
     level = series.highest if series.template != "cpu_throttling" else series.after
     if level < limit.least or series.samples < 2:
         return None
     name = series.labels.get("persistentvolumeclaim") or series.labels.get("pod") or ""
     subject = Subject(limit.kind, name) if limit.kind != "Pod" else case.workload_of_pod(name)
+    container = series.labels.get("container") if name in several else None
+    title = f"{subject.name}/{container}" if container else subject.name
     first = time_of(series.highest_at * 1e6)
     return Finding(
         rule=limit.rule,
         severity=limit.severity,
         confidence="likely",
         subject=subject,
-        message=f"{subject.name}: {limit.title}: {_shown(series.template, level)} (at {clock(first)})",
+        message=f"{title}: {limit.title}: {_shown(series.template, level)} (at {clock(first)})",
         depth=limit.depth,
         first_seen=first,
         links=(series.link,),
