@@ -128,7 +128,7 @@ def test_pods_that_were_replaced_are_no_trouble(ready: bool) -> None:
     """A node was removed; other pods of the workload are healthy, or are not."""
     incident = Incident(gone=[{"name": "web-1-b", "owner": "Deployment/web"}]).add(pod("web-1-a", running(ready=ready)))
     incident.add_event(event("TaintManagerEviction", "Marking for deletion Pod shop/web-1-b", "web-1-b", type="Normal"))
-    assert found(incident, "Preempted").severity == ("info" if ready else "error")
+    assert found(incident, "Removed").severity == ("info" if ready else "error")
 
 
 @pytest.mark.parametrize("gone", [True, False])

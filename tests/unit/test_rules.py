@@ -23,6 +23,14 @@ Object = dict[str, Any]
             "the registry refuses access, or has no such repository",
         ),
         ("ErrImagePull", "403 Forbidden", "", "the registry refuses access"),
+        (
+            "ErrImagePull",
+            "403 Forbidden",
+            "denied: Your authorization token has expired",
+            "the credentials for the registry have expired",
+        ),
+        ("ErrImagePull", "unauthorized: expired JWT", "", "the credentials for the registry have expired"),
+        ("ErrImagePull", "x509: certificate has expired", "", "the registry's certificate is not trusted"),
         ("ErrImagePull", "toomanyrequests: limit", "", "the registry limits pulls"),
         ("ErrImagePull", "connection refused", "", "the registry does not answer"),
         ("ErrImagePull", "dial: i/o timeout", "", "the registry does not answer in time"),
@@ -196,8 +204,8 @@ def test_a_node_that_was_in_trouble(reason: str, words: str, severity: str) -> N
     ("reason", "rule", "words"),
     [
         ("PreemptionByScheduler", "Preempted", "preempted by a pod of higher priority: x"),
-        ("DeletionByTaintManager", "Preempted", "removed, since its node has a taint that it does not tolerate: x"),
-        ("DeletionByPodGC", "Preempted", "removed, since its node is gone: x"),
+        ("DeletionByTaintManager", "Removed", "removed, since its node has a taint that it does not tolerate: x"),
+        ("DeletionByPodGC", "Removed", "removed, since its node is gone: x"),
         ("EvictionByEvictionAPI", None, ""),
     ],
 )
@@ -206,7 +214,7 @@ def test_a_pod_that_was_disrupted(reason: str, rule: str | None, words: str) -> 
     status = {"conditions": conditions(DisruptionTarget={"reason": reason, "message": "x"}), "phase": "Failed"}
     incident = Incident().add(pod("web-1-a", running(ready=False), status=status))
     if rule is None:
-        assert not {"Preempted", "Evicted"} & set(rules_of(incident))
+        assert not {"Preempted", "Removed", "Evicted"} & set(rules_of(incident))
         return
     finding = found(incident, rule)
     assert (finding.message, finding.severity, finding.depth) == (f"web: {words} (at 14:20)", "error", 5)
@@ -222,7 +230,7 @@ def test_evictions_of_a_workload_are_one_finding() -> None:
     assert finding.message == "web: evicted: low on memory (at 14:03)"
     assert (finding.pods, len(finding.links), finding.first_seen) == (frozenset({"web-1-a", "web-1-b"}), 2, at(3))
     assert finding.remedy == "set requests and limits by what the pod uses"
-    assert "Preempted" not in rules_of(incident)
+    assert "Removed" not in rules_of(incident)
 
 
 @pytest.mark.parametrize(

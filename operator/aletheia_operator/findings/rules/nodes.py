@@ -33,6 +33,14 @@ _DISRUPTIONS = {
 }
 
 
+_REMOVED = tuple(words for reason, words in _DISRUPTIONS.items() if reason.startswith("Deletion"))
+"""Words for pods that left a node: what their replacements suffer from is more telling."""
+_EVICTED = {
+    "Evicted": ("Evicted", "evicted"),
+    "Preempted": ("Preempted", "preempted"),
+    "TaintManagerEviction": ("Removed", _DISRUPTIONS["DeletionByTaintManager"]),
+}
+"""Rule and words of a pod's event, by its reason."""
 _USED = re.compile(r"was using (\d\S{0,20}?), request is")
 MUCH_BYTES = 256.0 * 1024**2
 """Use of memory or disk from which on an evicted pod may be the reason for its node's shortage."""
@@ -112,16 +120,17 @@ def evictions(case: Case) -> Iterator[Finding]:
             add(fact.name, "Evicted", what, first, fact.link)
         elif disrupted.get("status") == "True" and (known := _DISRUPTIONS.get(str(disrupted.get("reason")))):
             what = f"{known}: {one_line(str(disrupted.get('message')), MAX_QUOTED)}"
-            add(fact.name, "Preempted", what, disrupted.get("lastTransitionTime"), fact.link)
+            rule = "Removed" if known in _REMOVED else "Preempted"
+            add(fact.name, rule, what, disrupted.get("lastTransitionTime"), fact.link)
     for event in case.events("Evicted", "Preempted", "TaintManagerEviction"):
         if event.subject.kind == "Pod" and "Cancelling" not in event.message:
-            rule = "Evicted" if event.reason == "Evicted" else "Preempted"
-            words = one_line(event.message, MAX_QUOTED)
-            add(event.subject.name, rule, f"{rule.lower()}: {words}", event.first, event.link)
+            rule, what = _EVICTED[event.reason]
+            add(event.subject.name, rule, f"{what}: {one_line(event.message, MAX_QUOTED)}", event.first, event.link)
     merged = _merged(reports)
     _blame_largest(case, merged, reports)
     for finding in merged:
-        if finding.rule == "Preempted" and case.is_healthy(finding.subject):
+        finding.aside = finding.rule == "Removed"
+        if finding.rule in ("Removed", "Preempted") and case.is_healthy(finding.subject):
             finding.severity = "info"  # other pods replaced those that were removed
     yield from merged
 
