@@ -262,3 +262,14 @@ def item(kind: str, name: str = "web", spec: Object | None = None, status: Objec
 def a_node(created: str = "2026-11-01T00:00:00Z", spec: Object | None = None, **states: Any) -> Object:
     """A node with these conditions."""
     return item("Node", "n1", spec, {"conditions": conditions(**states)}, creationTimestamp=created)
+
+
+def workloads(*names: str) -> Incident:
+    """Return workloads with one healthy pod each, and their Services."""
+    incident = Incident()
+    for name in names:
+        owned = pod(f"{name}-1-a", running(), of=f"{name}-1", labels={"app": name})
+        endpoints: Object = {"kind": "EndpointSlice", "endpoints": [{"conditions": {"ready": True}}]}
+        endpoints["metadata"] = {"name": f"{name}-x", "labels": {"kubernetes.io/service-name": name}}
+        incident.add(owned, item("Service", name, {"selector": {"app": name}}), endpoints, of=("Deployment", name))
+    return incident

@@ -5,23 +5,26 @@ from typing import Any
 import pytest
 
 from aletheia_operator.findings.reason_lines import excerpt
-from tests.unit.evidence import START, Incident, Object, at, conditions, ended, event, found, item, pod, rules_of, running
+from tests.unit.evidence import (
+    START,
+    Incident,
+    Object,
+    at,
+    conditions,
+    ended,
+    event,
+    found,
+    item,
+    pod,
+    rules_of,
+    running,
+    workloads,
+)
 
 AT_MAXIMUM = {"ScalingLimited": {"reason": "TooManyReplicas", "lastTransitionTime": at(20)}}
 POLICY = """admission webhook "validate.kyverno.svc-fail" denied the request: resource Pod/shop/web-1-x was blocked due to the
 following policies restrict-image-registries: validate-registries: 'validation error: Unknown image registry. Only
 registry.acme.example is allowed. rule validate-registries failed at path /spec/containers/0/image/'"""
-
-
-def workloads(*names: str) -> Incident:
-    """Return workloads with one healthy pod each, and their Services."""
-    incident = Incident()
-    for name in names:
-        owned = pod(f"{name}-1-a", running(), of=f"{name}-1", labels={"app": name})
-        endpoints: Object = {"kind": "EndpointSlice", "endpoints": [{"conditions": {"ready": True}}]}
-        endpoints["metadata"] = {"name": f"{name}-x", "labels": {"kubernetes.io/service-name": name}}
-        incident.add(owned, item("Service", name, {"selector": {"app": name}}), endpoints, of=("Deployment", name))
-    return incident
 
 
 def at_maximum() -> Incident:

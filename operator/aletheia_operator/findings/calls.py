@@ -59,12 +59,8 @@ class Callees:
     def workloads(self, service: str) -> set[Subject]:
         """Return the workloads that a Service selects; the workloads with its name if it selects no known pods."""
         selector = self._selectors.get(service)
-        objects = self._case.evidence.objects
-        found = set()
-        if selector:
-            for pod, labels in objects.labels.items():
-                if all(labels.get(key) == value for key, value in selector.items()):
-                    found.add(self._case.workload_of_pod(pod))
+        pods = self._case.evidence.objects.matching(selector) if selector else ()
+        found = {self._case.workload_of_pod(pod) for pod in pods}
         if not found and service in self._workloads:
             found.add(self._workloads[service])
         return found

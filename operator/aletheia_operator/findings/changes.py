@@ -16,6 +16,11 @@ SHOWN_CHANGES = 3
 CLOCK_SLACK_SECONDS = 5.0
 SOON_SECONDS = 600.0
 """If a problem begins within this time after a change, its finding mentions the change."""
+AT_ONCE_SECONDS = 180.0
+"""If calls fail within this time after a rollout of the caller, the rollout is their cause."""
+CALLER_DEPTH = 35
+"""Depth of calls that fail because of the caller: they explain the errors of its own callers."""
+MAX_WORDS = 80
 RESTARTED_AT = "annotation kubectl.kubernetes.io/restartedAt"
 _QUIET = (RESTARTED_AT, f"annotation {CHANGE_CAUSE}")
 
@@ -95,6 +100,9 @@ def add_changes(case: Case, findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.severity == "info" or not finding.pods or finding.rule == "RolloutStuck":
             continue
+        if (own := _rollout_of_caller(case, finding, findings, latest)) is not None:
+            _blame(finding, own)
+            continue
         if (before := _rollout_before(case, finding, latest)) is not None:
             whose = "" if before.workload == finding.subject else f"{before.workload.name} "
             words = one_line(f"; {whose}new in revision {before.number}: {before.words}", 140)
@@ -114,6 +122,35 @@ def _rollout_before(case: Case, finding: Finding, latest: Mapping[Subject, Rollo
     if rollout is None and finding.rule == "DependencyDoesNotAnswer":
         rollout = next((latest[workload] for workload in latest if workload.name in finding.callees), None)
     return rollout if rollout is not None and _begins_after(finding, rollout.created) else None
+
+
+def _rollout_of_caller(
+    case: Case, finding: Finding, findings: Sequence[Finding], latest: Mapping[Subject, Rollout]
+) -> Rollout | None:
+    """Return the rollout since which the calls of its workload fail; None without one.
+
+    Only its new pods have the trouble: no other caller has, and the called program has neither changed nor a finding.
+    """
+    if finding.rule != "DependencyDoesNotAnswer" or any(workload.name in finding.callees for workload in latest):
+        return None
+    workloads = {case.workload_of_pod(pod) for pod in finding.pods}
+    rollout = latest.get(workloads.pop()) if len(workloads) == 1 else None
+    if rollout is None or not all(_is_of(case, pod, rollout) for pod in finding.pods):
+        return None
+    late = seconds_between(rollout.created, finding.first_seen)
+    if late is None or not -CLOCK_SLACK_SECONDS <= late <= AT_ONCE_SECONDS:
+        return None
+    others = (other for other in findings if other is not finding and other.severity != "info")
+    return None if any(other.subject.name in {*finding.callees, finding.subject.name} for other in others) else rollout
+
+
+def _blame(finding: Finding, rollout: Rollout) -> None:
+    """Make a finding about a called program one about its caller, which has failed since its rollout."""
+    finding.subject, finding.depth = rollout.workload, CALLER_DEPTH
+    words = one_line(rollout.words, MAX_WORDS)
+    failure = finding.message.replace(f", {rollout.workload.name} says: ", ": ", 1)
+    finding.message = f"{rollout.workload.name}: since its revision {rollout.number} ({words}) {failure}"
+    _append(finding, "", rollout.link, {"rollout": rollout.to_json()})
 
 
 def _append(finding: Finding, words: str, link: Link | None, details: Mapping[str, Any]) -> None:

@@ -73,6 +73,10 @@ class ObjectFacts:
         self.size_bytes += len(fact.encoded)
         self.by_kind[fact.kind].append(fact)
 
+    def matching(self, selector: Mapping[str, str]) -> list[str]:
+        """Return the names of the pods that a selector matches."""
+        return [pod for pod, own in self.labels.items() if all(own.get(key) == value for key, value in selector.items())]
+
     def of(self, *kinds: str) -> Iterator[tuple[Fact, Object]]:
         """Yield the objects of these kinds, decoded one at a time."""
         for kind in kinds:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_HEADLINE = 160
 MAX_LAST = 70  # length of the brackets at the end of a message, which are not cut
-MAX_TITLE = 70  # length of a message's beginning that is not cut
+MAX_TITLE = 100  # length of a message's beginning that is not cut
 MAX_FINDINGS = 200
 MAX_CHANGES = 50
 SHOWN = 5

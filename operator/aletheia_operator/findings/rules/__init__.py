@@ -17,7 +17,7 @@ from aletheia_operator.findings.rules.probes import probes
 from aletheia_operator.findings.rules.rollouts import changes, stuck
 from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
 from aletheia_operator.findings.rules.scheduling import unschedulable
-from aletheia_operator.findings.rules.services import scaled_to_zero, services
+from aletheia_operator.findings.rules.services import scaled_to_zero, services, shared_services
 from aletheia_operator.findings.rules.stalled import agents, init_containers, job_sidecars, readiness_gates
 from aletheia_operator.findings.rules.traces import failing_services
 from aletheia_operator.findings.rules.unexplained import unready, warning_events
@@ -36,5 +36,7 @@ RULES: tuple[Rule, ...] = (
     scaled_to_zero, autoscalers, disruption_budgets, stuck, categories, failing_services, errors, metrics, baselines, own,
     changes,
 )  # fmt: skip
-LATER_RULES: tuple[LaterRule, ...] = (warnings_of_callees, warning_events, unready, unlabelled_errors)
+LATER_RULES: tuple[LaterRule, ...] = (
+    shared_services, warnings_of_callees, warning_events, unready, unlabelled_errors,
+)  # fmt: skip
 """Rules that read the findings of the rules before them."""

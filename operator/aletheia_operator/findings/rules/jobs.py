@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier
+from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.rules.stalled import last_words
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
 MAX_QUOTED = 120
+OFTEN = 3
+"""Skipped runs from which on a CronJob's schedule is too short for its Job."""
 _WORDS = {
     "BackoffLimitExceeded": "gave up after its last retry",
     "DeadlineExceeded": "ran out of time",
@@ -57,13 +60,8 @@ def missed(case: Case) -> Iterator[Finding]:
     ):
         if event.subject.kind == "CronJob":
             yield _missed(event.subject, one_line(event.message, MAX_QUOTED), event.first, event.link)
-    active = [event for event in case.events("JobAlreadyActive") if event.subject.kind == "CronJob"]
-    for event in active[:1]:
-        pods = {pod for pod in case.evidence.logs.pods if case.workload_of_pod(pod) == event.subject}
-        words, link = last_words(case, pods)
-        what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"
-        what += f"; it logs{words}" if words else ""
-        yield _missed(event.subject, what, event.first, event.link, *([link] if link else []))
+    active = {event.subject: event for event in case.events("JobAlreadyActive") if event.subject.kind == "CronJob"}
+    yield from (_skipped(case, event) for event in active.values())
     for fact, item in case.objects("CronJob", "Job"):
         if (item.get("spec") or {}).get("suspend"):
             first = condition_of(item, "Suspended").get("lastTransitionTime")
@@ -71,6 +69,30 @@ def missed(case: Case) -> Iterator[Finding]:
             finding.severity = "warning"
             finding.rule = "JobSuspended" if fact.kind == "Job" else finding.rule
             yield finding
+
+
+def _skipped(case: Case, event: Event) -> Finding:
+    """Return the finding about runs that a CronJob skipped, since its last Job still ran: an error while that Job runs.
+
+    Later it is over, as concurrencyPolicy wants it, unless most runs take too long.
+    """
+    before = [
+        job
+        for fact, job in case.objects("Job")
+        if fact.workload.subject == event.subject and job["metadata"].get("creationTimestamp", "") < (event.first or "")
+    ]
+    ended = [job for job in before if any(condition_of(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))]
+    if before and len(ended) == len(before):
+        often = event.count >= OFTEN
+        what = f"{'skips runs' if often else 'skipped a run'}, since the one before it still ran"
+        finding = _missed(event.subject, what, event.first, event.link)
+        finding.severity = "warning" if often else "info"
+        return finding
+    pods = {pod for pod in case.evidence.logs.pods if case.workload_of_pod(pod) == event.subject}
+    words, link = last_words(case, pods)
+    what = "did not start: its last Job still runs, and concurrencyPolicy is Forbid"
+    what += f"; it logs{words}" if words else ""
+    return _missed(event.subject, what, event.first, event.link, *([link] if link else []))
 
 
 def _missed(subject: Subject, what: str, first: str | None, *links: Link) -> Finding:

@@ -1,9 +1,13 @@
-"""Rules for Services without endpoints: selectors that match no pod, ports that no container has, pods that are not ready."""
+"""Rules for Services without endpoints: selectors that match no pod, ports that no container has, pods that are not ready.
+
+And Services that select several programs.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from aletheia_operator.findings.calls import Callees, named_in_errors
 from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact, Object
@@ -32,27 +36,25 @@ def _of(
 ) -> Iterator[Finding]:
     endpoints = [endpoint for _, item in slices for endpoint in item.get("endpoints") or []]
     ready = [endpoint for endpoint in endpoints if (endpoint.get("conditions") or {}).get("ready") is not False]
-    matching = [
-        pod for pod, labels in case.evidence.objects.labels.items() if all(labels.get(k) == v for k, v in selector.items())
-    ]
+    pods = case.evidence.objects.matching(selector)
     links = (fact.link, *(slice_fact.link for slice_fact, _ in slices[:2]))
-    if not endpoints and not matching and slices and (empty := _without_pods(case, selector)):
+    if not endpoints and not pods and slices and (empty := _without_pods(case, selector)):
         finding = _finding(case, fact, "ServiceWithoutEndpoints", f"{empty.name} has no pods", 40, links, "")
         finding.callees = frozenset([empty.name])
         yield finding
         return
-    if not endpoints and not matching and slices:
+    if not endpoints and not pods and slices:
         yield _finding(case, fact, "ServiceSelectsNothing", _selects_nothing(case, selector), 8, links, "correct the selector")
         return
-    wrong = _wrong_port(case, service, matching)
+    wrong = _wrong_port(case, service, pods)
     if wrong:
-        link = _pod_link(case, matching)
+        link = _pod_link(case, pods)
         yield _finding(case, fact, "ServicePortMismatch", wrong, 8, (*links, *link), "correct targetPort")
-    elif not ready and (endpoints or matching):
-        of = max(len(endpoints), len(matching))
+    elif not ready and (endpoints or pods):
+        of = max(len(endpoints), len(pods))
         finding = _finding(case, fact, "ServiceWithoutEndpoints", f"none of its {counted(of, 'pod')} is ready", 40, links, "")
-        finding.pods = frozenset(matching)
-        finding.callees = frozenset(case.workload_of_pod(pod).name for pod in matching)
+        finding.pods = frozenset(pods)
+        finding.callees = frozenset(case.workload_of_pod(pod).name for pod in pods)
         yield finding
 
 
@@ -82,7 +84,6 @@ def _finding(case: Case, fact: Fact, rule: str, what: str, depth: int, links: tu
 
 def _selects_nothing(case: Case, selector: Mapping[str, str]) -> str:
     """Return the text for a selector that matches no pod, with the labels of the most similar pod."""
-    text = one_line(",".join(f"{key}={value}" for key, value in selector.items()), 80)
     best: tuple[int, str] = (0, "")
     for labels in case.evidence.objects.labels.values():
         differing = [key for key, value in selector.items() if labels.get(key) != value]
@@ -90,7 +91,7 @@ def _selects_nothing(case: Case, selector: Mapping[str, str]) -> str:
         if differing and (alike or any(key in labels for key in differing)) and alike + 1 > best[0]:
             key = differing[0]
             best = alike + 1, f"; pods have {key}={labels[key]}" if key in labels else f"; pods have no label {key}"
-    return f"its selector {text} matches no pod{one_line(best[1], 80)}"
+    return f"its selector {_shown(selector)} matches no pod{one_line(best[1], 80)}"
 
 
 def _wrong_port(case: Case, service: Object, matching: list[str]) -> str:
@@ -117,6 +118,57 @@ def _wrong_port(case: Case, service: Object, matching: list[str]) -> str:
 
 def _pod_link(case: Case, matching: list[str]) -> tuple[Link, ...]:
     return next(((fact.link,) for fact, _ in case.pods() if fact.name in matching), ())
+
+
+def shared_services(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the Services that send requests to several programs, if callers have trouble with them. `found`: all findings.
+
+    Workloads of one image are one program, for example a canary beside the stable pods. A headless Service serves names only.
+    """
+    named = named_in_errors(case, Callees(case))
+    suffering = {called for finding in found if finding.severity != "info" for called in named.get(finding.subject, ())}
+    if not any(called.kind == "Service" for called in suffering):
+        return
+    images = {fact.name: _repository(pod) for fact, pod in case.pods()}
+    captured: dict[str, list[tuple[Fact, Object]]] = defaultdict(list)
+    for fact, service in case.objects("Service"):
+        captured[fact.name].append((fact, service.get("spec") or {}))
+    for name, copies in captured.items():
+        spec = copies[0][1]
+        if Subject("Service", name) not in suffering or not spec.get("selector") or spec.get("clusterIP") == "None":
+            continue
+        programs: dict[str, Subject] = {}
+        for pod in case.evidence.objects.matching(spec["selector"]):
+            if pod in images and pod not in case.leaving:
+                programs.setdefault(images[pod], case.workload_of_pod(pod))
+        workloads = sorted({subject.name for subject in programs.values()})
+        if len(workloads) > 1:
+            yield _shared(name, spec["selector"], workloads, tuple(fact.link for fact, _ in copies))
+
+
+def _shared(name: str, selector: Mapping[str, str], workloads: Sequence[str], links: tuple[Link, ...]) -> Finding:
+    return Finding(
+        rule="ServiceSelectsSeveral",
+        severity="error",
+        confidence="likely",
+        subject=Subject("Service", name),
+        message=f"service {name} sends requests to several programs: its selector {_shown(selector)} matches pods of"
+        f" {one_line(', '.join(workloads), 100)}",
+        depth=8,
+        links=links,
+        remedy="give the selector a label that only one of them has",
+    )
+
+
+def _repository(pod: Object) -> str:
+    """Return the image of a pod's first container, without its tag and digest."""
+    image = str((pod["spec"].get("containers") or [{}])[0].get("image") or "").partition("@")[0]
+    path, slash, name = image.rpartition("/")
+    return path + slash + name.partition(":")[0]
+
+
+def _shown(selector: Mapping[str, str]) -> str:
+    return one_line(",".join(f"{key}={value}" for key, value in selector.items()), 80)
 
 
 def scaled_to_zero(case: Case) -> Iterator[Finding]:
