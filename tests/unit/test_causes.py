@@ -480,3 +480,23 @@ def test_an_end_that_names_only_the_start_that_failed_is_no_reason() -> None:
     status = waiting("CrashLoopBackOff", restarts=3, last=ended(1))
     incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *(f"27 {line}" for line in lines), run=3)
     assert found(incident, "CrashLoop").message.startswith("web: Strict hostname resolution needs a hostname (exit 1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (("Cannot store order: the ledger is closed",), "Acme.Orders.Worker[0]: Cannot store order: the ledger is closed (30x"),
+        (
+            ("Cannot store order", "Acme.LedgerException: closed for July", "   at Acme.Orders.Worker.Run()"),
+            "closed for July (30x",
+        ),
+    ],
+)
+def test_an_error_that_names_only_its_logger_has_its_message_in_the_next_line(lines: tuple[str, ...], words: str) -> None:
+    """.NET prints it so. An exception after it says more."""
+    incident = Incident().add(pod("web-1-a", running()))
+    blocks = (
+        (f"{minute} fail: Acme.Orders.Worker[0]", *(f"{minute}       {line}" for line in lines)) for minute in range(30, 60)
+    )
+    incident.log("web-1-a", *(line for block in blocks for line in block))
+    assert words in found(incident, "Errors").message

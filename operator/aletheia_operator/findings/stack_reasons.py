@@ -1,5 +1,6 @@
 """Adds the reason in its stack trace to an error: the exception, or the last cause that it names. Bounded, pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ _INDENTED = (b'"line":"\\t', b'"line":" ')
 _FRAME = b'"line":"\\tat '
 _PLACES = ("Execution error (", "Execution error at", "Syntax error ")
 """Beginnings of errors that name only a place: the message is the next line (Clojure)."""
+_LOGGER = re.compile(r"(?:[A-Za-z_][\w+`]*\.)*[A-Za-z_][\w+`]*\[\d+\]")
+"""Errors that name only their logger and a number: the message is the next line (.NET)."""
 _REASON_WORDS = (
     b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit", b"errors.", b"exceptions.", b".exc.",
 )  # fmt: skip
@@ -48,11 +51,14 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
     not, the exception, or else the last line with a reason.
     """
     announced = not text or text.endswith(":") or text.startswith(_PLACES)
+    names_logger = _LOGGER.fullmatch(text) is not None
     found, reported = ("", number), ("", number)
     seen = {_class_of(text)}
     for after in _continuations(number, entries):
         if announced and (fatal or text.startswith(_PLACES)):
             return cut_middle(text_of(entries.entry(after)).strip(), MAX_LINE), after
+        if names_logger and not reported[0]:
+            reported = str(entries.entry(after).get("line") or "").strip(), after
         if not announced and (_FRAME in (raw := entries.lines[after]) or not _may_give_reason(raw)):
             continue
         line = str(entries.entry(after).get("line") or "")  # its message may lack the exception's class
