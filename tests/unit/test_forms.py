@@ -195,7 +195,7 @@ PARTS = [
         {"time": "2026-01-01T00:00:00.123+0000", "logger": "CONTROL", "thread": "initandlisten"},
     ),
     ("E (1234) wifi: gone", "gone", {"time": "1234", "logger": "wifi"}),
-    ("2026-01-01 00:00:00 UTC | TRACE | INFO | (a.go:1) | on", "(a.go:1) | on", {"time": "2026-01-01 00:00:00"}),
+    ("2026-01-01 00:00:00 UTC | TRACE | INFO | (a.go:1) | on", "on", {"time": "2026-01-01 00:00:00", "source": "a.go:1"}),
     ("2026-01-01 00:00:00,072:ERROR:app.db:gone", "gone", {"time": "2026-01-01 00:00:00,072", "logger": "app.db"}),
     ('2026-01-01T00:00:00Z {"level":"error","msg":"gone","code":7}', "gone", {"code": 7}),
     ('{"level":"error","value":NaN,"msg":"half a \\ud83d"}', "half a \ufffd", {"value": None}),

@@ -6,9 +6,10 @@ To add a word for a level, see `logs/levels.py` and the lists below. To add a pi
 
 import re
 
-from aletheia_operator.logs.forms.origin import origin_of, origin_with_time
+from aletheia_operator.logs.forms.origin import is_usual, origin_of, origin_with_time
 from aletheia_operator.logs.forms.prose import TALK, begins_sentence, is_compound
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Fields, Recognised
+from aletheia_operator.logs.forms.rest import read_rest
 from aletheia_operator.logs.levels import LETTERS, LEVELS
 
 UPPER = (
@@ -298,6 +299,8 @@ def _after(line: str, at: int, word: str, before: str) -> Recognised:
             fields.setdefault("thread", match[thread])
         if logger:
             fields.setdefault("logger", match[logger])
+    if not is_usual(match):
+        end = read_rest(line, end, fields)
     return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[end:], fields or None, True))
 
 
@@ -311,6 +314,8 @@ def usual_spans(line: str) -> tuple[Recognised, dict[str, tuple[int, int]], int]
     if match is None or found is None or not match[3].isalpha():
         return None
     origin, pid, thread, logger, end = origin_of(line, match.end())
+    if len(line) - len(found.message or "") != end:  # behind parts that differ from line to line
+        return None
     spans = {"pid": origin.span(pid), "thread": origin.span(thread), "logger": origin.span(logger)}
     if time := _TIME.match(match[1]):
         spans["time"] = time.span(1)

@@ -10,8 +10,8 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_
 from aletheia_operator.logs.levels import LETTERS
 
 _KLOG = re.compile(
-    r"([IWEFDC])(\d{4,8} \d\d:\d\d:\d\d(?:\.\d{1,9})?)\s{1,20}+(?:(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) )?([^\s\]]{1,300}:\d+)"
-    r"(?:\]|(?= )) {0,2}"
+    r"([IWEFDC])(\d{4,8} \d\d:\d\d:(?:\d\d|1\d{9})(?:\.\d{1,9})?)\s{1,20}+(?:(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) )?"
+    r"([^\s\]]{1,300}:\d+)(?:\]|(?= )) {0,2}"
 )
 _GLUED = re.compile(
     r"([IWEFDC])@?((?:(?:\d{4})?\d{4}|\d{4}-\d\d-\d\d)[-T ]\d\d:\d\d:\d\d\S{0,20}) {1,4}(?=\S)"
@@ -137,7 +137,7 @@ _LETTER_FIRST = (
     re.compile(r"(?P<level>[DIWE])! (?:\[(?P<logger>[^\]]{1,200})\] )?"),  # Telegraf
     re.compile(r"(?P<level>[IWEF]) (?P<source>[\w./+-]{1,300}:\d{1,9})\] "),  # TensorFlow
     re.compile(r"(?P<level>[VTDIWEF])/(?P<logger>[\w.$-]{1,100}): "),
-    re.compile(r"(?P<level>[VTDIWEF]) (?=\[)"),
+    re.compile(r"(?P<level>[VTDIWEF]) (?=\[)(?:\[(?P<thread>[^\[\]]{1,100})\] (?:(?P<logger>[\w:]{1,80}) -- )?)?"),
     re.compile(r"(?P<level>[TDIWEF]) (?P<thread>[\w-]{1,60}) (?P<source>[\w/-]{1,100}\.[a-z]{1,4}:\d{1,6}) "),  # lnav
     re.compile(r"(?P<level>[DIWEF])\d? {1,2}(?P<logger>[A-Z]{1,20}|-) {1,12}\[(?P<thread>[^\]]{0,200})\] "),  # MongoDB to 4.2
 )

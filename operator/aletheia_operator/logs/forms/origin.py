@@ -12,11 +12,12 @@ from aletheia_operator.logs.forms.recognised import HEAD_LENGTH
 _TEXT = r"\s{0,40}+([^\[\]\s](?:[^\[\]]{0,98}[^\[\]\s])?)\s{0,40}+"
 _THREAD = (
     r"(?:\s{1,4}+\(([^()]{1,100})\)(?=\s{1,4}\[[\w-]{1,60}\.[\w.():-]{1,100}\]))?+"  # (thread) [logger]: Home Assistant
-    r"(?:[\s:|>-]*+(?:(\d{1,10})\s{1,8}---\s{1,8}(?:\[[^\[\]]{1,100}\]\s{1,4}(?=\[))?)?"  # 1 --- [app]: Spring Boot
+    r"(?:[\s:|>-]*+(?:(?:\[[^\[\]]{0,100}\]\s{1,4})?"  # [app]: Spring Boot with Sleuth
+    r"(\d{1,10})\s{1,8}---\s{1,8}(?:\[[^\[\]]{1,100}\]\s{1,4}(?=\[))?)?"  # 1 --- [app]: Spring Boot
     rf"\[(?!Errno |WinError |SSL: ){_TEXT}\](?!:\d)(?:\s\(([^()]{{1,100}})\)(?=\s))?)?"  # [logger] (thread): Quarkus
 )
 _LOGGER = (
-    r"((?<=:)[A-Za-z_][\w.]*+(?=:[^\s/])"
+    r"(?![a-z]{3,14}[^\WeE]ed: )((?<=:)[A-Za-z_][\w.]*+(?=:[^\s/])"
     r"|[A-Za-z_][\w$-]*+(?:(?:[./@]|::)[\w$<>-]++)++(?:#[a-z][\w$<>]*+)?+"
     r"|[A-Za-z_][\w$]*+(?=\s-\s|:\s|\s\||\]\s|\t[^{]|:(?:[\w<>]{1,60}:)?\d{1,9}(?:\s-|:)\s)"
     r"|(?:[a-z]\.){2}[\w.]{1,20}\.\[\S{1,60}(?=\s{1,40}:\s))"  # a container of Tomcat
@@ -38,7 +39,8 @@ _OPENS_PROCESS = frozenset(" 0123456789(<")
 _new = tuple.__new__  # makes a named tuple in a third of the time
 _USUAL = re.compile(
     r" {1,2}(?:\[([A-Za-z][^\[\]\s]{0,98})\] )?"
-    r"(?:([A-Za-z_][\w$-]*+(?:[./][\w$<>-]++)*+): (?=[A-Za-z])|(?=[A-Za-z_]\w{0,40}+(?:\.\w{1,40}+)?+(?:\(\))?+ [A-Za-z]))"
+    r"(?:([A-Za-z_][\w$-]*+(?:[./][\w$<>-]++)*+): (?=[A-Za-z])"
+    r"|(?=[A-Za-z_]\w{0,40}+(?:\.\w{1,40}+)?+(?:\(\))?+ [A-Za-z]\w*+(?!\.\w{1,40}\.)))"
 )
 """The most usual origins, found in half the time: a thread, a logger before a colon, or only a message of words."""
 _TIME = re.compile(r"((?:\d{4}[-/])?\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z?)(?=[ |])")
@@ -77,6 +79,11 @@ def origin_of(line: str, at: int) -> Origin:
     if _CLASS.fullmatch(match[thread]) and "." not in brackets:  # [thread] (logger)
         return Origin(match, 0, 3, thread, end)
     return Origin(match, 0, thread, 3, end)
+
+
+def is_usual(match: "re.Match[str]") -> bool:
+    """Return whether the origin is one of the most usual, behind which nothing of the head is left."""
+    return match.re is _USUAL
 
 
 def origin_with_time(line: str, at: int) -> tuple[str, Origin] | None:

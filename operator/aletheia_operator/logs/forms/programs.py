@@ -119,7 +119,7 @@ _NAMED_LEVEL = re.compile(
     r"|(?:traffic_\w{1,20}|\{0x[0-9a-f]{1,16}\}|\[ET_\w{1,20} \d{1,4}\]) (NOTE): "
     r"|(?<=[\dZ\]] )(?:(NOTE): |(LOG) (?=[A-Z][a-z]{2,20} )|\[[\w./-]{1,60}\] (MESSAGE) (?=\S))"
     r"|(?<=Z )([ACEDIW]) (?:(?:[a-z]\w{0,3}\.){1,12}[A-Z]\w{1,80}|server-main) "
-    r"|\[\d{1,10}\] [\w./:-]{1,100} ([FECWIVD])> "
+    r"|\[\d{1,10}\] [\w./:@-]{1,100} ([FECWIVD])> "
     r"|thumbor:(DEBUG|INFO|WARNING|ERROR|CRITICAL) "
     r"|(?<=\d\] )([WE]DIAG) {1,2}\[)"
     r"|\d\d\.\d\d\.\d\d \d\d:\d\d:\d\d\.\d{3} {1,30}+[\w.-]{1,60} \(([DIWE])\) "
