@@ -16,9 +16,9 @@ DATA = Path(__file__).parents[1] / "data" / "log_forms"
 TABLES = (
     "levels.tsv", "levels_held_back.tsv", "levels_of_programs.tsv", "levels_of_layouts.tsv", "levels_in_any_layout.tsv",
     "levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_unseen.tsv", "levels_of_well_known.tsv",
-    "levels_of_documentation.tsv",
+    "levels_of_documentation.tsv", "levels_of_containers.tsv",
 )  # fmt: skip
-WITH_MESSAGES = ("levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_documentation.tsv")
+WITH_MESSAGES = ("levels_and_messages.tsv", "levels_of_classes.tsv", "levels_of_documentation.tsv", "levels_of_containers.tsv")
 MESSAGE = "¶"
 """Marks where the message of a line begins."""
 TORN = re.compile(r"[\])>}]|/\w+[\]:]|\d{1,6}[\])>:#\t]")
@@ -73,6 +73,14 @@ def test_no_message_is_cut() -> None:
         line = marked.replace(MESSAGE, "")
         message = recognise(line).message or line
         assert MESSAGE not in marked or message.endswith(marked.partition(MESSAGE)[2]), form
+
+
+@pytest.mark.parametrize(("name", "share"), zip(WITH_MESSAGES, (0.74, 0.8, 0.89, 0.99), strict=True))
+def test_most_messages_begin_exactly_behind_the_head(name: str, share: float) -> None:
+    """No thread, logger or place in the source is left before them."""
+    marked = [line for _, _, line in rows(name, 3) if MESSAGE in line]
+    exact = [line for line in marked if recognise(line.replace(MESSAGE, "")).message == line.partition(MESSAGE)[2]]
+    assert len(exact) / len(marked) >= share
 
 
 def test_no_head_is_torn() -> None:

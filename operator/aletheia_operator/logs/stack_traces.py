@@ -34,9 +34,12 @@ _CONTINUES = re.compile(
     r"|coroutine \d{1,6}:$|Stacktrace:$|in expression starting at |Calls: \S|Full report at:$|(?:PC: @"
     r"|HasCallStack) "  # OpenResty, Julia, R
     r"|(?:Raised|Re-raised|Called|Raised by primitive operation) (?:at|from|by) |<asynchronous suspension>"  # OCaml, Dart
+    r"|\*\*\* (?:Signal \d{1,3}: Backtracing |Program crashed: )|Thread \d{1,6}(?: \"[^\"\n]{0,100}\")? crashed:$"
+    r"|\d{1,4} (?:\[\w{1,20}\] )?[^\s+][^+\n]{0,300} \+ \d{1,10} in \S"
     r"|Current stack trace:|\d{1,4} {1,8}\S{1,100} {1,40}0x[0-9a-f]"  # Swift
     r"|Backtrace(?: for this error)?:|={4} backtrace |={20,80}$|[^\s()]{1,300}\.nims?\(\d{1,9}\) "  # Fortran, UCX, Nim
-    r"|-{8,40}$|\S{1,300}:(?:\d{1,9}|\?) \S{1,300} \[0x"  # D
+    r"|-{8,40}$|-{3,10} (?:Native|JavaScript) stack (?:trace|frames?) -{3,10}$|[\w./-]{1,200}\.(?:erb|haml|slim):\d{1,9}$"
+    r"|\S{1,300}:(?:\d{1,9}|\?) \S{1,300} \[0x"  # D
     r"|ORA-\d{5}: |At (?:line|[A-Z]|/)[^\s:]{0,300}:\d{1,9} char:"  # Oracle, PowerShell
     r"|Dumping heap to |Heap dump file created"
     r"|\[[0-9a-f-]{4,36}\] (?:\s{0,4}$|\s{1,8}\d{1,5}: |[A-Z][\w:]{1,100} \()"  # JVM, Rails
@@ -50,7 +53,7 @@ _CONTINUES = re.compile(
     r"|stack traceback:|CallStack \(from |\*\*\* Check failure stack trace"  # Lua, Haskell, glog
     r"|\*\* \S|(?:Last message|State|Function|Args|Ancestors|Initial Call|Start Call|Message Queue)\b[^:]{0,40}: "  # Erlang
     r"|[│╵] ?|[└┘╰╭]"  # boxes of Terraform and Julia
-    r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?::\s|$)"
+    r"|[A-Za-z_$][\w$]*+(?:[.:\\/]++[\w$]++)*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable)|(?<=ExceptionInfo))(?::\s|$)"
 )
 _JVM_EXCEPTION = re.compile(r"(?:[a-z_][a-z0-9_]*+\.)++[A-Z$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?:: |$)")
 _EXCEPTION = re.compile(r"[A-Za-z_$][\w$.]*+(?:(?<=Exception)|(?<=Error)|(?<=Throwable))(?: \[\w{1,60}\])?(?:: |$)")
@@ -108,7 +111,7 @@ class Heads:
         self.serious, self.warns, self._exception = serious, warns, ""
         self.language = (line and _language_of(line)) or ("message" if line or message else "") if serious else ""
         self._message = (line or message)[-_LONGEST_MESSAGE:] if self.language == "message" else ""
-        self._free_lines = 0
+        self._free_lines = int(self.language == "deno")
 
     def keeps(self, line: str) -> bool:
         """Return whether `line`, which has a head, belongs to the current trace. Call it only if `language` is set."""
@@ -194,6 +197,7 @@ _LANGUAGES = {
     "╭─": "python", "goroutine ": "go", "runtime stack:": "go", "panic: ": "go", "fatal error: ": "go",
     "runtime: goroutine": "go", "Traceback": "python", "  + Exception Group": "python", "thread ": "rust", "# ": "jvm",
     "Execution error (": "clojure", "Syntax error compiling": "clojure", "At ": "powershell",
+    "error: Uncaught ": "deno",
 }  # fmt: skip
 
 

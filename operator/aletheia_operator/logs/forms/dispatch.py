@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from aletheia_operator.logs.forms import access, anywhere, codes, commands, heads, layouts, letters, programs, syslog
+from aletheia_operator.logs.forms.clocks import TIME
 from aletheia_operator.logs.forms.crashes import read_crash
 from aletheia_operator.logs.forms.json_lines import read_json
 from aletheia_operator.logs.forms.logfmt import read_logfmt
@@ -31,6 +32,9 @@ _BEFORE_LETTER = re.compile(
     r"\[?(?:\d[\d./-]{3,9}[T ])?\d\d:\d\d:\d\d[\d.,]{0,12}Z?\]?\s{0,2}(?=[IWEDVF](?:\d{4,8} | \(\d|, \[|/[A-Z]))"
 )  # another clock
 _FTL = re.compile(r"\[\d{4}-\d\d-\d\d [\d:.]{8,12} \d{1,10}[MFT]?\d{0,10}\] FTL ")  # Pi-hole
+_BEHIND_TIME = re.compile(r"(?:[\])]|:|\|){0,2}\s{1,8}(?:(?:->?|\|)\s{1,4})?(?=\S)")
+_PROCESS = re.compile(r"([a-z][\w.-]{1,40})\[(\d{1,10})\]: (?=\S)")
+_DAYS = frozenset({"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"})
 _PROMPT = re.compile(r"[a-z]{2,8}> (?=(?:INFO|WARN|ERROR|DEBUG) {1,2}\S)")  # of the shell of NuttX
 _SYMBOL = re.compile(r"(?:ℹ|[^\x00-\x7f\w]){1,3}\s{1,4}")  # before messages of command line tools
 _BEFORE_JSON = re.compile(
@@ -56,16 +60,31 @@ def recognise(line: str) -> Recognised:
         return NOTHING
     if "\x1b[" in line:
         line = _SGR.sub("", line)
-    return _try_table(_BY_FIRST, line)
+    found = _try_table(_BY_FIRST, line)
+    return _without_level(line) if found is NOTHING else found
+
+
+def _without_level(line: str) -> Recognised:
+    """Return the time, or the process, that a line without a level begins with, and the message behind it."""
+    first = line[:1]
+    at = 1 if first in "[(" else 4 if line[3:4] == " " and line[:3] in _DAYS else 0
+    if (line[at : at + 1].isdigit() or at == 4) and (time := TIME.match(line, at, HEAD_LENGTH)):
+        if (behind := _BEHIND_TIME.match(line, time.end(), HEAD_LENGTH)) and not (time[0].isdigit() and behind[0][0].isspace()):
+            return Recognised(None, line[behind.end() :], {"time": line[at if at == 1 else 0 : time.end()]})
+    elif first.isalpha() and line.find("]: ", 0, _COLUMNS_WITHIN) > 0 and (process := _PROCESS.match(line)):
+        return Recognised(None, line[process.end() :], {"program": process[1], "pid": process[2]})
+    return NOTHING
 
 
 def _plain(line: str) -> Recognised:
     """Recognise a line that is part of another line, which has its time: by all forms but syslog."""
     found = _try_table(_OF_INNER, line)
-    if found is not NOTHING or not (line[:1] in _OPENING or "|LOG_" in line[:_COLUMNS_WITHIN]):
+    if found is not NOTHING:
         return found
+    if not (line[:1] in _OPENING or "|LOG_" in line[:_COLUMNS_WITHIN]):
+        return _without_level(line)
     timed = _try_table(_OF_INNER, f"{_ANY_TIME}{line[:MAX_PARSED]}")
-    return named(timed.level, timed.message) if timed.level and timed.message else NOTHING
+    return named(timed.level, timed.message) if timed.level and timed.message else _without_level(line)
 
 
 def _try_table(table: dict[str, tuple[Form, ...]], line: str) -> Recognised:

@@ -6,7 +6,7 @@ To add a word for a level, see `logs/levels.py` and the lists below. To add a pi
 
 import re
 
-from aletheia_operator.logs.forms.origin import is_usual, origin_of, origin_with_time
+from aletheia_operator.logs.forms.origin import USUAL_ORIGIN, origin_of, origin_with_time
 from aletheia_operator.logs.forms.prose import TALK, begins_sentence, is_compound
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, Fields, Recognised
 from aletheia_operator.logs.forms.rest import read_rest
@@ -136,7 +136,7 @@ def read_usual_head(line: str) -> Recognised | None:
     if (
         (":" not in time and not _CLOCK.search(time))
         or (level == "TRACE" and _REQUEST.match(line, at, 2 * HEAD_LENGTH))
-        or (line[at + 1 : at + 4].isupper() and is_compound(line, at))
+        or (line[at + 1 : at + 4].isupper() and is_compound(line, at, level))
     ):
         return None
     return _after(line, at, level, time)
@@ -156,12 +156,12 @@ def read_head(line: str) -> Recognised | None:
         word, at = field[1], field.end(1)  # the first one is the name of a component
     if upper == "TRACE" and _REQUEST.match(line, at, at + HEAD_LENGTH):  # HTTP's method
         return None
-    if upper and ((line[at + 1 : at + 4].isupper() and is_compound(line, at)) if before else begins_sentence(line, at)):
+    if upper and ((line[at + 1 : at + 4].isupper() and is_compound(line, at, upper)) if before else begins_sentence(line, at)):
         return None
     if before:
         if not _CLOCK.search(before) and not _shows_level(line, match, before):
             return None
-        if (delimited or TALK.search(line, at, at + _OF_TALK)) and _CHAT.search(before):
+        if ">" in before and (delimited or TALK.search(line, at, at + _OF_TALK)) and _CHAT.search(before):
             return None
         if upper and _COUNT.search(before) and _PLURAL.match(line, at):
             return None
@@ -291,6 +291,8 @@ def _after(line: str, at: int, word: str, before: str) -> Recognised:
         fields["thread"] = match[thread]
     if logger:
         fields["logger"] = match[logger]
+    if match.re is USUAL_ORIGIN:
+        return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[end:], fields or None, True))
     if line[at - 1] == "," and (close := line.find("]", at, at + HEAD_LENGTH)) > 0:  # Couchbase
         fields["thread"], end = line[at:close], close + 1
     elif "time" not in fields and line[end : end + 1].isdigit() and (late := origin_with_time(line, end)):
@@ -299,8 +301,7 @@ def _after(line: str, at: int, word: str, before: str) -> Recognised:
             fields.setdefault("thread", match[thread])
         if logger:
             fields.setdefault("logger", match[logger])
-    if not is_usual(match):
-        end = read_rest(line, end, fields)
+    end = read_rest(line, end, fields)
     return _new(Recognised, (LEVELS.get(word.lower()) or LETTERS[word], line[end:], fields or None, True))
 
 

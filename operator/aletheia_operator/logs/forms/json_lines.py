@@ -16,8 +16,8 @@ from aletheia_operator.logs.levels import LETTERS, LEVEL_KEYS, LEVELS, SYSLOG, l
 _FIRST_KEYS = ("level", "severity", "lvl", "level_name", "levelname", "log.level", "@l", "@level", "loglevel", "log_level")
 """Keys that take precedence, in this order, if a line has several."""
 _MESSAGE_KEYS = (
-    "msg", "message", "@m", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "M", "body", "Body", "event",
-    "text", "log", "error",
+    "msg", "message", "@m", "RenderedMessage", "@mt", "@message", "short_message", "MESSAGE", "Message", "MSG", "M", "body",
+    "Body", "event", "text", "log", "error",
 )  # fmt: skip
 _OF_LOGBACK = {5000: "TRACE", 10000: "DEBUG", 20000: "INFO", 30000: "WARN", 40000: "ERROR", 50000: "FATAL"}
 _STATUS_WORDS = frozenset({"info", "warn", "warning", "error", "critical", "debug", "emergency", "alert"})
@@ -64,6 +64,8 @@ def read_json(line: str) -> Recognised:
         if isinstance(fields.get(key), str):
             message = fields.pop(key)
             break
+    if message is None or "record" in fields:
+        message = _nested_message(fields, message)
     return Recognised(level, message, fields or None, True)
 
 
@@ -101,8 +103,8 @@ def _level(fields: Fields) -> tuple[str, str | None]:
                 number = number if number[1] else (key, level)
         if number[1]:
             return number
-        for key in LEVEL_KEYS.intersection(fields).difference(_FIRST_KEYS):
-            if (level := _level_of(key, fields[key], fields)) is not None:
+        for key in fields:
+            if key in LEVEL_KEYS and key not in _FIRST_KEYS and (level := _level_of(key, fields[key], fields)) is not None:
                 return key, level
     return "", _nested_level(fields)
 
@@ -163,7 +165,7 @@ def _of_number(key: str, number: int, fields: Fields) -> str | None:
 
 def _nested_level(fields: Fields) -> str | None:
     whole = any(isinstance(fields[key], str) for key in _MESSAGES.intersection(fields))
-    for name in _INNER.intersection(fields):
+    for name in filter(_INNER.__contains__, fields):
         inner = fields[name]
         if isinstance(inner, dict) and (whole or not _MESSAGES.isdisjoint(inner)) and (level := _level_of_inner(inner, fields)):
             return level
@@ -186,6 +188,26 @@ def _nested_level(fields: Fields) -> str | None:
     if "ts" in fields and "caller" in fields and "msg" in fields:  # Kubernetes: errors have no verbosity
         return "INFO" if "v" in fields else "ERROR" if "err" in fields else None
     return "INFO" if "@t" in fields and ("@mt" in fields or "@m" in fields) else None  # Serilog leaves Information out
+
+
+def _nested_message(fields: Fields, message: str | None) -> str | None:
+    """Remove and return a message in an object: of Rust's tracing, OpenTelemetry, PostgreSQL in CloudNativePG's lines.
+
+    `message`: of the line. It is returned if there is no other, and takes precedence unless the line has PostgreSQL's record.
+    """
+    record = fields.get("record")
+    if message is not None and not (isinstance(record, dict) and "error_severity" in record):
+        return message
+    for name in filter(_INNER.__contains__, fields):
+        inner = fields[name]
+        if isinstance(inner, dict):
+            for key in (*_MESSAGE_KEYS, "stringValue"):
+                if isinstance(inner.get(key), str):
+                    message = str(inner.pop(key))
+                    if not inner:
+                        del fields[name]
+                    return message
+    return message
 
 
 def _level_of_inner(inner: Fields, fields: Fields) -> str | None:

@@ -113,7 +113,8 @@ def read_layout(line: str) -> Recognised | None:
     if pattern is None or (first in _LETTERS and ":" not in line[:HEAD_LENGTH]):
         return None
     if match := pattern.match(line, 0, HEAD_LENGTH):
-        return named(_level_of(next(filter(None, match.groups())), line), None)
+        message = line[match.end() :] if match[0][-1] in " \t" else None
+        return named(_level_of(next(filter(None, match.groups())), line), message)
     return None
 
 

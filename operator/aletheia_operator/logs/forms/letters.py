@@ -7,7 +7,7 @@ import re
 
 from aletheia_operator.logs.forms.logfmt import read_pairs, unquote
 from aletheia_operator.logs.forms.recognised import HEAD_LENGTH, LONG_HEAD, MAX_PARSED, NOTHING, Fields, Recognised, named
-from aletheia_operator.logs.levels import LETTERS
+from aletheia_operator.logs.levels import LETTERS, level_of_word
 
 _KLOG = re.compile(
     r"([IWEFDC])(\d{4,8} \d\d:\d\d:(?:\d\d|1\d{9})(?:\.\d{1,9})?)\s{1,20}+(?:(\d{1,20}|[A-Z][A-Z\d_-]{1,30}) )?"
@@ -227,6 +227,7 @@ def read_sssd(line: str) -> Recognised | None:
 
 _REDIS = re.compile(r"(\d{1,10}(?::\d{1,10})?):([XCSM]) (\d\d \w{3} (?:\d{4} )?\d\d:\d\d:\d\d\.\d{1,9}) ([.\-*#]) ")
 _CEPH = re.compile(r"debug (?=\d{4}-\d\d-\d\dT)")  # the prefix of its lines for stderr
+_CEPH_CLUSTER = re.compile(r"([\w.:+-]{1,60}) {1,4}[0-9a-f]{1,16} {1,4}-?\d{1,3} log_channel\(\w{1,20}\) log \[([A-Z]{3})\] : ")
 _REDIS_LEVELS = {".": "DEBUG", "-": "DEBUG", "*": "INFO", "#": "WARN"}
 
 
@@ -240,6 +241,8 @@ def read_redis(line: str) -> Recognised | None:
 def read_ceph(line: str) -> Recognised | None:
     """Read Ceph in a container: its lines begin with `debug`, which is not a level."""
     if match := _CEPH.match(line):
+        if cluster := _CEPH_CLUSTER.match(line, match.end()):
+            return named(level_of_word(cluster[2]) or "INFO", line[cluster.end() :], time=cluster[1])  # SEC is of security
         found = read_after_date(line[match.end() : match.end() + LONG_HEAD]) or NOTHING
         return named(found.level, line[match.end() :], **(found.fields or {}))
     return None

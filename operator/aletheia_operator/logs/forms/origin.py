@@ -37,12 +37,15 @@ _PROCESS = re.compile(  # nginx and Unit; HAProxy and pino; Erlang; Celery and I
 )
 _OPENS_PROCESS = frozenset(" 0123456789(<")
 _new = tuple.__new__  # makes a named tuple in a third of the time
-_USUAL = re.compile(
+USUAL_ORIGIN = re.compile(
     r" {1,2}(?:\[([A-Za-z][^\[\]\s]{0,98})\] )?"
     r"(?:([A-Za-z_][\w$-]*+(?:[./][\w$<>-]++)*+): (?=[A-Za-z])"
     r"|(?=[A-Za-z_]\w{0,40}+(?:\.\w{1,40}+)?+(?:\(\))?+ [A-Za-z]\w*+(?!\.\w{1,40}\.)))"
 )
-"""The most usual origins, found in half the time: a thread, a logger before a colon, or only a message of words."""
+"""The most usual origins, found in half the time: a thread, a logger before a colon, or only a message of words.
+
+Nothing of the head is left behind them.
+"""
 _TIME = re.compile(r"((?:\d{4}[-/])?\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z?)(?=[ |])")
 
 
@@ -60,7 +63,7 @@ class Origin(NamedTuple):
 
 def origin_of(line: str, at: int) -> Origin:
     """Read what follows a level that ends at `at`."""
-    if usual := _USUAL.match(line, at, at + HEAD_LENGTH):
+    if usual := USUAL_ORIGIN.match(line, at, at + HEAD_LENGTH):
         worker, name = usual.groups()
         return _new(Origin, (usual, 0, 1 if worker else 0, 2 if name else 0, usual.end()))
     if (line[at + 1 : at + 2] in _OPENS_PROCESS or line[at : at + 1] == "/") and (
@@ -79,11 +82,6 @@ def origin_of(line: str, at: int) -> Origin:
     if _CLASS.fullmatch(match[thread]) and "." not in brackets:  # [thread] (logger)
         return Origin(match, 0, 3, thread, end)
     return Origin(match, 0, thread, 3, end)
-
-
-def is_usual(match: "re.Match[str]") -> bool:
-    """Return whether the origin is one of the most usual, behind which nothing of the head is left."""
-    return match.re is _USUAL
 
 
 def origin_with_time(line: str, at: int) -> tuple[str, Origin] | None:

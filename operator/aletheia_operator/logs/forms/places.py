@@ -112,7 +112,8 @@ def _is_common_word(place: Place) -> bool | None:
         return False
     if place.word in ONLY_IN_BRACKETS:
         return False
-    return False if place.capitals and place.blanks_after == 1 and is_compound(f" {place.after}", 0) else None
+    plain = place.capitals and place.blanks_after == 1
+    return False if plain and is_compound(f" {place.after}", 0, place.word.upper()) else None
 
 
 def _ends_namespace(place: Place) -> bool | None:

@@ -46,6 +46,9 @@ _BEGINNINGS = {
 }  # fmt: skip
 _BY_KEY = by_key(_BEGINNINGS | {f"{word}: ": level for word, level in LOCALIZED.items() if word not in ("ATTENTION", "AVISO")})
 
+_BEFORE_A_MESSAGE = ("npm ", "lerna ", "log4j:", "wandb: ", "SLF4J(", "##[", "│ ", "┌ ", "[ ", "PHP ", "LibClamAV ", "ERROR! ")
+"""Beginnings of those that end with the level: the message follows."""
+
 _WORDS = "emergency|emerg|alert|critical|error|warning|notice|informational|info|debug"
 _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "E": (
@@ -82,7 +85,10 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "C": (re.compile(r"Code: \d{1,4}\. (?P<level>DB::)\w{0,40}Exception: "),),  # ClickHouse
     "(": (
         re.compile(r"\((?P<level>error)\) [A-Z]{2,20} "),  # redis-cli
-        re.compile(r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),  # GLib
+        re.compile(
+            r"\([\w.-]{1,60}:\d{1,10}\): (?:[\w-]{1,60}-)?(?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "
+            r"(?:\d\d:\d\d:\d\d\.\d{3}: )?"
+        ),  # GLib
         re.compile(r"\(node:\d{1,10}\) (?P<level>UnhandledPromiseRejection)"),
         re.compile(r"\(node:\d{1,10}\) (?:\[\w{1,60}\] )?\w{0,60}?(?P<level>Warning): "),
     ),
@@ -91,7 +97,10 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
     "➤": (re.compile(r"➤ YN\d{4}: [│┌└] (?P<level>Error|Warning): "),),
     " ": (re.compile(r" (?P<level>[⨯⚠]) "), re.compile(r" {2,6}(?P<level>⨯) "),),  # Next.js, GoReleaser
     "*": (
-        re.compile(r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "),
+        re.compile(
+            r"\*\* \([\w.-]{1,60}:\d{1,10}\): (?P<level>ERROR|CRITICAL|WARNING|INFO|DEBUG) \*\*: "
+            r"(?:\d\d:\d\d:\d\d\.\d{3}: )?"
+        ),
     ),
     "[": (
         re.compile(  # Chromium
@@ -103,7 +112,7 @@ _PATTERNS: dict[str, tuple["re.Pattern[str]", ...]] = {
             r"(?:MainProcess|[A-Z][A-Za-z]{0,30}(?:Process|Worker)-[\d:]{1,20})\] "
         ),
         re.compile(  # GitHub's runner
-            r"\[(?:RUNNER|WORKER) \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (?P<level>INFO|WARN|ERR|VERB) {1,3}[A-Z]"
+            r"\[(?:RUNNER|WORKER) \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (?P<level>INFO|WARN|ERR|VERB) {1,3}[A-Z](?:\w{0,60}\] )?"
         ),
         re.compile(  # tini, Transformers
             r"\[(?P<level>FATAL|ERROR|WARN|WARNING|INFO|DEBUG|TRACE)(?: {1,2}\w{1,20} \(\d{1,9}\)|\|[^\[\]]{1,100})\] "
@@ -138,6 +147,8 @@ _WARNINGS = re.compile(
 _LOG4J = re.compile(r'[^>\n]{0,400}?\blevel="(?P<level>[A-Z]{3,8})"')
 _CMTRACE = re.compile(r'\]LOG\]!><time="[^"\n]{1,40}" date="[^"\n]{1,40}"[^\n>]{0,300} type="([123])"')
 _PHP_MESSAGE = re.compile(r"[^\n]{0,200}?(?:PHP message: |\] |\d - )(?=PHP )")
+_HEADS_END = frozenset("[(*#=")
+"""Beginnings of patterns behind which the message follows, if they end with a blank."""
 _LEVEL_OF_MARK = {
     ": exec format error": "ERROR", ": no such file or directory": "ERROR", ": permission denied": "ERROR",
     ": executable file not found": "ERROR", ": *** ": "ERROR", "⨯": "ERROR", "⚠": "WARN",
@@ -151,10 +162,12 @@ def read_program(line: str) -> Recognised | None:
     """Read a line of one of the programs here."""
     for beginning, level in _BY_KEY.get(line[:KEY_LENGTH], ()):
         if line.startswith(beginning):
-            return named(level, None)
-    for pattern in _PATTERNS.get(line[:1], ()):
+            return named(level, line[len(beginning) :].lstrip() or None if beginning.startswith(_BEFORE_A_MESSAGE) else None)
+    first = line[:1]
+    for pattern in _PATTERNS.get(first, ()):
         if match := pattern.match(line, 0, HEAD_LENGTH):
-            return named(_level_of(match["level"]), None)
+            message = match.end() if match[0][-1] == " " and first in _HEADS_END else len(line)
+            return named(_level_of(match["level"]), line[message:] or None)
     if line[:3].isupper() and (found := codes.read_ibm(line)):
         return found
     if "arning: " in line[:HEAD_LENGTH] and _WARNINGS.match(line, 0, HEAD_LENGTH):  # Python's and Ruby's

@@ -9,6 +9,7 @@ _NOUNS = (
 )
 _COMPOUND = re.compile(rf" (?:(?:{_NOUNS})(?:S|ES|IES)?|HANDLING|CORRECTION|ATTRACTION|EVIDENCE|REPORTING) [a-z]{{2}}")
 _PLURAL = re.compile(r" (?!HTTPS )(?=[A-Z]{0,18}[AEIOUY])[A-Z]{3,18}[A-RTV-Z]S(?<![I]S) [a-z]{2}")
+_RATHER_NOUNS = frozenset({"ALERT", "EMERGENCY", "PANIC", "NOTICE", "AUDIT", "SUCCESS", "FAILURE", "CONFIG", "CRITICAL"})
 _PLURAL_AND_VERB = re.compile(
     r" [A-Z]{3,18}[A-RTV-Z]S(?<![I]S) (?:are|were|have|had|must|need|can|could|will|would|should|may|might) "
 )
@@ -28,10 +29,15 @@ TALK = re.compile(r"\w\?(?:\s|$)|\bI\b")
 """A question, or someone who speaks of himself: it is talk if a name in `<>` stands before it."""
 
 
-def is_compound(line: str, at: int) -> bool:
-    """Return whether a noun in capitals and a word of a sentence follow the level that ends at `at`, also behind a time."""
+def is_compound(line: str, at: int, word: str) -> bool:
+    """Return whether a noun in capitals and a word of a sentence follow the level `word` that ends at `at`, also behind a time.
+
+    Nouns in the plural make a sentence only with levels that are rather nouns themselves: ALERT RULES loaded.
+    """
     return line[at + 1 : at + 4].isupper() and (
-        _COMPOUND.match(line, at, at + 40) is not None or _PLURAL_AND_VERB.match(line, at, at + 40) is not None
+        (word in _RATHER_NOUNS and _PLURAL.match(line, at, at + 40) is not None)
+        or _COMPOUND.match(line, at, at + 40) is not None
+        or _PLURAL_AND_VERB.match(line, at, at + 40) is not None
     )
 
 
@@ -40,5 +46,5 @@ def begins_sentence(line: str, at: int) -> bool:
     if line[at + 1 : at + 2].islower():
         return _SMALL_NOUN.match(line, at, at + 120) is not None
     return line[at + 1 : at + 4].isupper() and (
-        is_compound(line, at) or _PLURAL.match(line, at, at + 40) is not None or _VERB.match(line, at, at + 60) is not None
+        is_compound(line, at, "") or _PLURAL.match(line, at, at + 40) is not None or _VERB.match(line, at, at + 60) is not None
     )

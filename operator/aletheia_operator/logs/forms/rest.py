@@ -44,13 +44,17 @@ _OF_NAMES = re.compile(
     | (?P<source2>\w[\w.]{{0,60}}\(\)(?::\d{{1,6}})?)\s[:>-]\s
     | (?:(?P<thread3>\*?[\w-]{{1,40}})\s)?(?P<logger6>{_DOTTED})\s{{1,8}}-\s
     | (?:\?|(?P<database>[\w-]{{1,60}}))\s(?P<logger7>odoo(?:\.\w{{1,60}}){{1,8}}):\s
+    | (?P<logger8>[A-Z]\w{{1,60}}(?:\.[A-Z]\w{{0,60}}){{0,10}})\[(?P<event>\d{{1,9}})\]\s  # .NET
     | (?P<pid3>\d{{1,10}})\s(?={_SOURCE}\]\s)
     """,
     re.VERBOSE,
 )
 _EVENT = re.compile(r"(?P<logger>[A-Z]\w{1,60}(?:\.[A-Z]\w{0,60}){0,10})\[(?P<event>\d{1,9})\]\s")  # .NET
 _COLUMN = re.compile(rf"(?:(?P<source>{_SOURCE})|(?P<logger>[^\s{{}}\"|]{{1,100}}))\t(?=[^{{\s])")
-_BETWEEN_BARS = re.compile(r"(?P<logger>[\w.@/$-]{1,60})\s{0,40}\|\s{0,2}(?=[^\s|])(?![^\s\[\]]{1,60}\])")
+_BETWEEN_BARS = re.compile(
+    r"(?P<logger>[\w.@/$-]{1,60})\s{0,40}\|\s{0,2}(?=[^\s|])(?![^\s\[\]]{0,60}\])"
+    r"|(?P<thread>[^\s\[\]]{0,80})\]\s{1,4}"  # up to the end of the level's brackets
+)
 _OPENING = frozenset("[(<{")
 _DELIMITERS = (": ", "- ")
 
@@ -74,8 +78,8 @@ def _part(line: str, at: int) -> "re.Match[str] | None":
         return _IN_SIGNS.match(line, at, end)
     if line[at - 1] == "\t":
         return _COLUMN.match(line, at, end)
-    if first.isalpha() and line[at - 2 : at] in _DELIMITERS:
+    if line[at - 2 : at] in _DELIMITERS:
         return _EVENT.match(line, at, end) if line[at - 3].islower() else None  # the usual head has capitals
     if "|" in line[at - 2 : at] and (column := _BETWEEN_BARS.match(line, at, end)):
         return column
-    return _OF_NAMES.match(line, at, end) or _EVENT.match(line, at, end)
+    return _OF_NAMES.match(line, at, end)
