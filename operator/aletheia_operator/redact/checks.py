@@ -2,7 +2,8 @@
 
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled
-from aletheia_operator.redact.values import is_coded, is_name, is_placeholder, is_random, is_secret
+from aletheia_operator.redact.placeholders import is_placeholder
+from aletheia_operator.redact.values import is_coded, is_name, is_random, is_secret
 
 _PORT = r"^(?:[\d.]*\.[\d.]*)?:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$"
 

@@ -25,7 +25,8 @@ _POSITIONAL = (
     r"|smbpasswd\s+-\S+"
     r"|mysqladmin\b.*\spassword|reset-admin-password|radtest\s+\S+|poetry\s+config\s+(?:pypi-token\.\S+"
     r"|http-basic\.\S+\s+\S+)|composer\s+config\s+(?:-\S+\s+)*(?:github-oauth\.\S+|http-basic\.\S+\s+\S+)"
-    r"|wpa_passphrase\s+\S+|wg\s+set\s+.*preshared-key)\s+[\"']?(?P<secret>[^\s\"'/\\-](?:[^\s\"'\\]|\\[^\"'])*)"
+    r"|wpa_passphrase\s+\S+|wg\s+set\s+.*preshared-key)\s+[\"']?"
+    r"(?P<secret>[^\s\"'/\\-](?:[^\s\"'\\]|\\[^\"'])*|\\{1,2}[^\s\"'/\\-][^\s\"'\\]*)"
 )
 
 RULES: tuple[ContextRule, ...] = (
@@ -136,12 +137,13 @@ def find_flags(line: bytes) -> Iterator[Span]:
         start = span(match, "first")[0]
         if kind is None or match.group(b"first") in b"-|><=:;,":
             continue
-        if line.startswith(b"HTTP/", start):
+        if compiled(r"HTTP/\d(?:\.\d)?\b").match(line, start) is not None:
             continue  # the path of a request
-        if b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({":
-            continue  # an argument after a path: `post('/forgot-password', [Controller::class])`
-        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and kind is not Kind.PASSWORD:
-            continue  # a path, `/token`, and no flag of Windows
+        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and (
+            kind is not Kind.PASSWORD
+            or (b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({")
+        ):
+            continue  # a path, and no flag of Windows: `/token`, `post('/forgot-password', [Controller::class])`
         quote = match.group(b"quote")
         if quote:
             end = quoted_end(line, start, quote)

@@ -23,7 +23,7 @@ from aletheia_operator.redact import (
 )
 from aletheia_operator.redact.custom import Rule
 from aletheia_operator.redact.patterns import EveryLine, LineFinder, Pattern, PatternSet, compiled, loosened, new_pattern, span
-from aletheia_operator.redact.values import TOKEN
+from aletheia_operator.redact.placeholders import TOKEN
 
 OWN_MEMORY = 4 << 20
 """Bytes for the automaton of all own rules. RE2 needs less memory, and more time, if states do not fit."""

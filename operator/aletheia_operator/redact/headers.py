@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aletheia_operator.redact.names import Kind
 from aletheia_operator.redact.patterns import byte_words, compiled, span
-from aletheia_operator.redact.values import is_coded, is_placeholder, is_random, is_secret
+from aletheia_operator.redact.placeholders import is_placeholder
+from aletheia_operator.redact.values import is_coded, is_random, is_secret
 
 Span = tuple[int, int]
 

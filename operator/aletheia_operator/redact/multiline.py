@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from aletheia_operator.redact.named import NAME
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import LINE_START, compiled, span, ungrouped
-from aletheia_operator.redact.values import is_coded, is_placeholder, is_secret
+from aletheia_operator.redact.placeholders import is_placeholder
+from aletheia_operator.redact.values import is_coded, is_secret
 
 Span = tuple[int, int]
 

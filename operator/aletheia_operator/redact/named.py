@@ -8,9 +8,11 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from aletheia_operator.redact import checks
-from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end, header_values
+from aletheia_operator.redact.composed import judged, listed_values, more_values, random_argument
+from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end
 from aletheia_operator.redact.names import MAX_NAME, Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.placeholders import is_placeholder
 from aletheia_operator.redact.reach import Reach
 from aletheia_operator.redact.surroundings import (
     goes_on,
@@ -19,14 +21,14 @@ from aletheia_operator.redact.surroundings import (
     is_no_value,
     is_reference,
     is_tuple,
-    means_other,
+    kind_here,
 )
 from aletheia_operator.redact.values import (
+    QUOTE,
+    end_of_quoted,
     is_coded,
     is_first,
-    is_message,
     is_name,
-    is_placeholder,
     is_random,
     is_secret,
     is_uuid,
@@ -72,8 +74,6 @@ _WRAPPED = (
 )
 _WRAPPERS = b"(stSJO[&!brufN<0* \t\r\n\f"
 """The first bytes of what `_WRAPPED` matches."""
-_QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
-
 _TYPED = (
     r""":\s*|\s*(?:[Ss]tring|str|text|SecretStr|&(?:'static\s)?str|Optional\[str\]"""
     r"""|\[\]byte)\??(?:\s*\|\s*\w+)?\s*=\s*\\*["'`]"""
@@ -108,7 +108,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         start, end = match.span()
         at = start + len(name)
         kind = _kind(name[-MAX_NAME:]) or _kind_without_lead(name, line[max(start - 1, 0) : start])
-        if kind is None or means_other(name.rpartition(b".")[2], line, start, end):
+        if kind is None or (kind := kind_here(kind, name.rpartition(b".")[2], line, start, end)) is None:
             continue
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
         if kind in HEADERS and close.find(b"(") >= 0:
@@ -151,14 +151,14 @@ def _values(name: _Name) -> Iterator[Span]:
         return
     if name.join[-1:] == b"=" and (compared := compiled(r"""=\s*""").match(line, start)) is not None:
         value = line[compared.end() : unquoted_end(line, compared.end())]
-        if compiled(_QUOTE).match(line, compared.end()) is None and not (len(value) >= 10 and checks.three_kinds(value)):
+        if compiled(QUOTE).match(line, compared.end()) is None and not (len(value) >= 10 and checks.three_kinds(value)):
             return  # `if password == other {`
         start = compared.end()
     if name.join.strip() == b":" and (typed := compiled(_TYPED).match(line, start)) is not None:
         start = len(line[: typed.end() - 1].rstrip(b"\\"))
     if line[start : start + 1] in _WRAPPERS and (wrapped := compiled(_WRAPPED).match(line, start)) is not None:
         start += len(wrapped.group().removesuffix(b'"').removesuffix(b"'").rstrip(b"\\"))
-    opener = compiled(_QUOTE).match(line, start)
+    opener = compiled(QUOTE).match(line, start)
     if opener is not None:
         yield from _quoted_values(name, start, opener.group())
         return
@@ -173,9 +173,9 @@ def _values(name: _Name) -> Iterator[Span]:
             yield from judged(line, *span(braced, "secret"), name.kind, False)  # ODBC quotes values by braces
         return
     if first == b"[" and (items := compiled(_ITEMS).match(line, start)) is not None:
-        yield from _listed_values(name, items.end() - 1)
+        yield from listed_values(line, items.end() - 1, name.kind, name.last)
     elif first in (b"[", b"(") and not line.startswith(b"[redacted", start):
-        yield from _listed_values(name, start)
+        yield from listed_values(line, start, name.kind, name.last)
     elif first not in (b"", b"{", b"\n", b"\r") and not (first == b":" and name.join == b":"):
         yield from _bare_value(name, start)
 
@@ -193,13 +193,13 @@ def _quoted_values(name: _Name, start: int, opener: bytes) -> Iterator[Span]:
     tripled = line.startswith((b'"""', b"'''"), start)
     quote = line[start : start + 3] if tripled else b'""' if doubled else opener  # doubled in CSV: `""x""`
     begin = start + len(quote)
-    end = _end_of_quoted(line, begin, quote)
+    end = end_of_quoted(line, begin, quote)
     if quote[-1:] == b"`" and b" " in line[begin:end]:
         return  # the output of a command
     if not (name.kind in (Kind.SECRET, Kind.OBJECT) and goes_on(line, begin, end)):
         yield from judged(line, begin, end, name.kind, False)
-    if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{_QUOTE})""").match(line, end)) is not None:
-        end = _end_of_quoted(line, changed.end(), changed.group(b"open"))
+    if (changed := compiled(rf"""{_CLOSE}\s*(?:->|=>|→|to)\s*(?P<open>{QUOTE})""").match(line, end)) is not None:
+        end = end_of_quoted(line, changed.end(), changed.group(b"open"))
         yield from judged(line, changed.end(), end, name.kind, False)
 
 
@@ -210,8 +210,8 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
     """
     line, start, kind = name.line, name.value_at, name.kind
     opener = compiled(r"""\\*["'`]$""").search(spaced)
-    if opener is None and (quoted := compiled(_QUOTE).match(line, start)) is not None:
-        begin, end = quoted.end(), _end_of_quoted(line, quoted.end(), quoted.group())
+    if opener is None and (quoted := compiled(QUOTE).match(line, start)) is not None:
+        begin, end = quoted.end(), end_of_quoted(line, quoted.end(), quoted.group())
         if kind is Kind.PASSWORD or is_secret(kind, line[begin:end], True):
             yield from judged(line, begin, end, kind, False)
         return
@@ -245,45 +245,6 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         yield start, end
 
 
-def _end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
-    if len(quote) == 3 and quote[:1] * 3 == quote:
-        found = line.find(quote, start)
-        return found if found >= 0 else len(line)
-    if not quote.startswith((b"%", b"&", b"\xe2")) and quote[-4:-1] != b"\\x2" and not quote.endswith(b"u0022"):
-        return quoted_end(line, start, quote)
-    found = line.find(b"\xe2\x80\x9d" if quote.startswith(b"\xe2") else quote, start)
-    return found if found >= 0 else unquoted_end(line, start)
-
-
-def _listed_values(name: _Name, start: int) -> Iterator[Span]:
-    """Yield the values in brackets: a header as Go and JSON print it, or a list of tokens."""
-    line, kind = name.line, name.kind
-    item = compiled(rf"""\s*(?P<open>{_QUOTE})""")
-    at = start + 1
-    while (opener := item.match(line, at)) is not None:
-        end = _end_of_quoted(line, opener.end(), opener.group(b"open"))
-        value = line[opener.end() : end]
-        if at == start + 1 and value in (b"required", b"nullable", b"sometimes"):
-            return  # the rules of a field: `'password' => ['required', 'min:8']`
-        if not (name.last.endswith(b"tokens") and value.isalpha() and len(value) < 16):  # the words of a text
-            yield from judged(line, opener.end(), end, kind, False)
-        following = compiled(r"""\\*["'`]?\s*,""").match(line, end)
-        if following is None:
-            return
-        at = following.end()
-    if at > start + 1:
-        return
-    end = line.find(b"]" if line[start : start + 1] == b"[" else b")", at)
-    end = end if end >= 0 else len(line)
-    if kind in HEADERS:
-        yield from judged(line, at, end, kind, False)
-        return
-    if b"{" in line[at:end] or b"=" in line[at:end].rstrip(b"="):
-        return  # a list of structures: their fields have names
-    for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
-        yield from judged(line, word.start(), word.end(), kind, False)
-
-
 def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     line, kind = name.line, name.kind
     colon = name.join.strip() in (b":", "：".encode())
@@ -300,6 +261,7 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():
         return  # a part of a key: `"token:count"`
     if is_no_value(line, start) or (name.join[:1] == b" " and is_code(line, start)):
+        yield from random_argument(line, start)
         return
     if name.join.strip() == b"->" and line[start - len(name.join) - 1 : start - len(name.join)] == b")":
         return  # the type that a function returns: `fn verify_token(token: &str) -> Result`
@@ -322,29 +284,10 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         return  # names of objects
     yield from judged(line, start, end, kind, prose)
     if colon and compiled(r"(?i)(?:codes|tokens|keys|passwords|secrets|phrases)$").search(name.last) is not None:
-        yield from _more_values(line, start, end, kind)
-
-
-def _more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]:
-    """Yield the values after the first one in a list: `Recovery codes: y3j1p-3tyjh, xrclz-fpdpr`."""
-    size = end - start
-    while (other := compiled(r",\s?(?P<secret>[^\s,;:=\"'(){}\[\]]+)").match(line, end)) is not None:
-        begin, end = span(other, "secret")
-        if end - begin == size >= 6:
-            yield begin, end
-        else:
-            yield from judged(line, begin, end, kind, True)
+        yield from more_values(line, start, end, kind)
 
 
 def _struct_value_end(line: bytes, start: int, end: int) -> int:
     """Return where an unquoted value of Go's `%+v` ends: before the next `Name:` or the closing brace."""
     found = compiled(r"^([^{}\"]{0,80}?)(?:\s[A-Z]\w*:|\})").search(line[start : start + 120])
     return start + len(found.group(1)) if found else end
-
-
-def judged(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
-    """Yield the secret parts of a value. `kind`: of its name; `prose`: see `is_secret`."""
-    if kind in HEADERS:
-        yield from header_values(line, start, end, kind, prose)
-    elif start < end and is_secret(kind, line[start:end], prose) and not is_message(line[start:end]):
-        yield start, end

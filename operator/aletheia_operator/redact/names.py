@@ -190,7 +190,7 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
     if last in ("token", "tokens") and before in _COUNTED:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
     if last == "secret" and before == "existing":
-        return None  # in Helm's charts, the name of a Secret
+        return Kind.KEY  # in Helm's charts, the name of a Secret
     if last in _OBJECTS and (
         before
         in ("", "pull", "tls", "image", "the", "existing", "external", "target", "k8s", "kube", "kubernetes", "ca", "cert")

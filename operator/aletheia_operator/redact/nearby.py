@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aletheia_operator.redact.contexts import is_counted
 from aletheia_operator.redact.patterns import compiled, span
-from aletheia_operator.redact.values import MIN_CHANGES, class_of, is_placeholder, share_of_changes
+from aletheia_operator.redact.placeholders import is_placeholder
+from aletheia_operator.redact.randomness import MIN_CHANGES, class_of, share_of_changes
 
 Span = tuple[int, int]
 

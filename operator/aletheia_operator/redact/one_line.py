@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from aletheia_operator.redact.patterns import compiled, span
-from aletheia_operator.redact.values import is_coded, is_placeholder
+from aletheia_operator.redact.placeholders import is_placeholder
+from aletheia_operator.redact.values import is_coded
 
 Span = tuple[int, int]
 

@@ -8,10 +8,10 @@ from copy import copy
 from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
+from aletheia_operator.redact.composed import judged
 from aletheia_operator.redact.custom import Rule, validated
 from aletheia_operator.redact.engine import SECRET, Engine, Level
 from aletheia_operator.redact.multiline import State
-from aletheia_operator.redact.named import judged
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled
 from aletheia_operator.redact.stream import Lines

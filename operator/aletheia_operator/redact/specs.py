@@ -6,8 +6,8 @@ Do not call it on the event loop: it searches every text of the object.
 from typing import Any
 
 from aletheia_operator.redact.names import is_credential
+from aletheia_operator.redact.placeholders import is_placeholder
 from aletheia_operator.redact.redactor import Redactor
-from aletheia_operator.redact.values import is_placeholder
 
 _OWN = frozenset({  # fields of Kubernetes that contain names and paths, although their names suggest credentials
     "name", "namespace", "secretName", "serviceAccountName", "serviceAccount", "key", "path", "mountPath", "image", "imageID",

@@ -1,25 +1,35 @@
 """Judges by the text around a name and its value whether the name is that of a secret."""
 
+from aletheia_operator.redact.names import Kind
 from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.randomness import has_random_word
 
 _SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
 """A word before the token of a language model."""
 _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
 """A path in quotes, and a message: `cannot load key "/etc/tls/tls.key": no such file`."""
 _VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
+_TYPE = r"""\s*Optional\[(?:str|int|bytes|SecretStr|Any)\](?:\s*[=,;)\]|]|\s|["']|$)"""
+_PSQL = r"(?i)\b(?:user|role|with|encrypted|alter)\b"
 
 
-def means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
-    """Return whether a name has another meaning here: a shell's directory, a test that passed, a field's or a file's name."""
+def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kind | None:
+    """Return the kind of a name where it stands; None if it has another meaning there, KEY if it may have one."""
+    if _means_other(name, line, start, end):
+        return None
+    is_token = name.lower() in (b"token", b"tokens")
+    if is_token and compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None:
+        return Kind.KEY
+    return Kind.KEY if line[start : start + 1] == b"/" and compiled(_FILE).search(line[start:end]) is not None else kind
+
+
+def _means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
+    """Return whether a name is a shell's directory, a test that passed, or a field's name."""
     if name.lower() in (b"pwd", b"oldpwd"):
         return compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
     if name == b"PASS":
         passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
         return passed or line[max(start - 4, 0) : start] == b"--- "
-    if name.lower() in (b"token", b"tokens"):
-        return compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
-    if line[start : start + 1] == b"/":
-        return compiled(_FILE).search(line[start:end]) is not None
     if name[-5:].lower() in (b"field", b"param", b"input"):
         return compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
     return False
@@ -29,19 +39,22 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
     """Return whether a variable, a type or a tag of YAML begins at `at`. `join`: the separator before it."""
     if line[at : at + 1] not in b"!('O \t\r\n\f":
         return False
-    if compiled(_VARIABLE).match(line, at) is not None:
-        return True
+    if (variable := compiled(_VARIABLE).match(line, at)) is not None:
+        return not has_random_word(variable.group())
     if join[-1:] != b":" and join.strip() != b":":
         return False
     if join == b" :" and compiled(r"'[a-z_]+'").match(line, at) is not None:
-        return True  # in psql: `PASSWORD :'pw'`
-    return compiled(r"\s*Optional\[(?:str|int|bytes|SecretStr|Any)\]").match(line, at) is not None
+        return compiled(_PSQL).search(line[:at]) is not None  # `ALTER ROLE app PASSWORD :'pw'`
+    return compiled(_TYPE).match(line, at) is not None
 
 
 _CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
-_STRUCTURE = r"[A-Z]\w*[{(\[]\w+\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
+_STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
-_CODE = r"""(?:await\s|new\s|\$\w+(?:->|\[|::)|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+_CODE = (
+    r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\])|::\$?\w)"""
+    r"""|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+)
 
 
 def is_no_value(line: bytes, at: int) -> bool:
@@ -52,13 +65,18 @@ def is_no_value(line: bytes, at: int) -> bool:
     """
     first = line[at : at + 1]
     if first.isalpha() or first == b"_":
-        return compiled(f"{_CALL}|{_STRUCTURE}").match(line, at) is not None
+        return _is_code(f"{_CALL}|{_STRUCTURE}", line, at)
     return (first == b"\\" or first.isdigit()) and compiled(_BREAK_OR_LENGTH).match(line, at) is not None
 
 
 def is_code(line: bytes, at: int) -> bool:
     """Return whether code of a program begins at `at`, where a value may be: `token = get_token(user)`."""
-    return compiled(_CODE).match(line, at) is not None
+    return _is_code(_CODE, line, at)
+
+
+def _is_code(pattern: str, line: bytes, at: int) -> bool:
+    found = compiled(pattern).match(line, at)
+    return found is not None and not has_random_word(found.group())
 
 
 def goes_on(line: bytes, begin: int, end: int) -> bool:

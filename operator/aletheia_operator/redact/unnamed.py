@@ -10,7 +10,7 @@ from aletheia_operator.redact import checks
 from aletheia_operator.redact.contexts import ContextRule, is_counted
 from aletheia_operator.redact.nearby import ID, is_random_text
 from aletheia_operator.redact.patterns import byte_words, compiled
-from aletheia_operator.redact.values import class_of, share_of_changes
+from aletheia_operator.redact.randomness import class_of, share_of_changes
 
 Span = tuple[int, int]
 

@@ -1,12 +1,9 @@
 """Decides whether a value is a secret or a placeholder, and where a value ends in its line."""
 
-from itertools import pairwise
-
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import LINE_START, byte_words, compiled
-
-TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
-"""Pattern of the tokens that replace secrets."""
+from aletheia_operator.redact.placeholders import TOKEN, is_placeholder
+from aletheia_operator.redact.randomness import MIN_CHANGES, class_of, has_random_word, share_of_changes
 
 _WORDS = byte_words(
     """
@@ -32,46 +29,9 @@ _WORDS = byte_words(
     """
 )
 """Words that describe or replace secrets."""
-_PLACEHOLDER = (
-    r"(?is)^(?:"
-    r"[|>][-+]?\d?|\d+ (?:bytes?|bits?|chars?|characters?)|.{0,8}(?:\.{3}|…).{0,12}|[\w.@+-]{1,40}:[*]{3,}"
-    r"|~|%![a-z]\(.{0,80}|%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
-    r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
-    r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
-    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
-    r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}|\$\d"
-    r"|\$env:\w{1,80}|\$__(?:file|env|vault)\{.*|ENC\[[A-Z0-9_]{3,16},.*|EJ\[1:.*|\(\([\w.:/-]{1,80}\){0,2}|Symbol\(\w{1,60}\)?"
-    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-    r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|\?|&\w{1,40};|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?"
-    r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
-    r"|sensitive)[\w -]{0,30}\]?"
-    r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
-    r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
-    r"|credential|value)s?(?:[-_ ]here)?"
-    r"|(?:replace|change|fill|update)[-_ ]?(?:me|this|in|it)(?:[-_ !].{0,30})?|changeit|(?:example|dummy|fake|sample"
-    r"|placeholder)(?:[-_ ]?\w+){0,3}"
-    r"|x{3,}(?:[-_]x{2,})*|todo.{0,20}|\.\.\.|…"
-    r")$"
-)
-_REFERENCE = (
-    r"^(?:(?i:(?:file|vault|ref\+\w+|gcp-?sm|awssm|aws-?sm|asm|ssm|op|secret|secrets|sm|env|k8s|azkv|azurekeyvault"
-    r"|keyvault|conjur"
-    r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
-    r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|env:\w+|env\.\w+|process\.env.*|import\.meta\.env.*|\$\w+(?:->|\[).*|os\.(?:environ|getenv).*"
-    r"|System\.getenv.*|@\.?/.*|(?:hmac-)?sha\d+:.*"
-    r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
-    r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
-    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
-    r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
-    r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+"
-    r"|/|[A-Za-z]:\\\\?[^\s]*|~/.*|\.{1,2}/.*"
-    r"|/(?:etc|var|run|opt|home|root|tmp|usr|mnt|data|secrets?|vault|app|srv|proc|sys|dev|workspace|config|certs?|keys?"
-    r"|bin|lib|ssl|tls)"
-    r"(?:/[^\s]*)?|(?:/[\w.-]+)+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|env|token|secret|pwd|passwd)"
-    r"|[\w./-]+\.(?:key|pem|crt|cer|jks|p12|pfx|json|txt|ya?ml|conf|properties|kdbx))$"
-)
-_NO_SECRET = f"(?:{_PLACEHOLDER})|(?:{_REFERENCE})"
-_NAME_PART = r"(?:[a-z]+|\d{1,3}|v\d|[a-z0-9]{5}|[a-z0-9]{10})"
+_APPENDED = "[bcdfghjklmnpqrstvwxz0-9]"
+"""What Kubernetes appends to names: no vowels, so that it makes no words."""
+_NAME_PART = rf"(?:[a-z]+|\d{{1,3}}|v\d|{_APPENDED}{{5}}|{_APPENDED}{{10}})"
 _OBJECT_NAME = rf"^(?:[a-z]+[a-z0-9]*(?:[-.][a-z0-9]+)*/[a-z]+(?:[-.]{_NAME_PART})*|[a-z]+(?:[-.]{_NAME_PART})+|regcred)$"
 _CODED = (
     r"^(?:[A-Za-z._~/-]*[0-9+=][\w.~+/=-]{6,}|[\w.~+/-]{6,}[0-9+=][\w.~+/=-]*|[A-Za-z]{20,}|\S*[!#$%^*?&@]\S*\d\S*"
@@ -93,15 +53,6 @@ _CRYPT = (
 )
 
 
-def is_placeholder(value: bytes) -> bool:
-    """Return whether a value is no secret itself, but a mask, a variable, or the token of an earlier redaction."""
-    return compiled(_NO_SECRET).search(value) is not None or not _without_tokens(value).strip(b" ,;:\"'&")
-
-
-def _without_tokens(value: bytes) -> bytes:
-    return compiled(TOKEN).sub(b"", value) if b"[redacted" in value else value
-
-
 def is_message(value: bytes) -> bool:
     """Return whether a value is a sentence about a secret: `This field is required.`, `must be at least 8 characters`."""
     if value.count(b" ") < 2 or compiled(r"^[A-Za-z][A-Za-z' ,-]*[ \w]*[.!]?$").search(value) is None:
@@ -116,29 +67,12 @@ def is_coded(value: bytes) -> bool:
 
 def is_name(value: bytes) -> bool:
     """Return whether a value is shaped like the name of a Kubernetes object: `shop/db-credentials`, `web-7d9f8b6c5d-x2v9q`."""
-    return compiled(_OBJECT_NAME).search(value) is not None
+    return compiled(_OBJECT_NAME).search(value) is not None and compiled(r"-\d{5}$").search(value) is None
 
 
 def is_uuid(value: bytes) -> bool:
     """Return whether a value is a UUID: in a sentence it is the id of a token more often than the token itself."""
     return compiled(r"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$").search(value) is not None
-
-
-MIN_CHANGES = 0.42
-"""Least share of neighbours of different classes (digit, small, capital). It is about 0.6 in random text, and 0.3 in names of
-classes: `OAuth2TokenFilter`."""
-
-
-def class_of(byte: int) -> str:
-    """Return `d` for a digit, `a` for a small and `c` for a capital letter, `o` for others."""
-    if 48 <= byte <= 57:
-        return "d"
-    return "a" if 97 <= byte <= 122 else "c" if 65 <= byte <= 90 else "o"
-
-
-def share_of_changes(classes: list[str]) -> float:
-    """Return how many neighbours are of different classes, as a share of all characters."""
-    return sum(before != after for before, after in pairwise(classes)) / len(classes)
 
 
 def _is_path(value: bytes) -> bool:
@@ -159,6 +93,11 @@ def is_random(value: bytes) -> bool:
         ).search(value)
         is None
     )
+
+
+def looks_random(value: bytes) -> bool:
+    """Return whether a value looks like a random key or password: a name or a word that says otherwise does not count then."""
+    return is_random(value) or (has_random_word(value) and not _is_path(value))
 
 
 def _is_variable(value: bytes) -> bool:
@@ -192,7 +131,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
             hexadecimal = compiled(r"(?i)^(?:0x)?(?:[0-9a-f]{8}){4,16}$").search(value) is not None
             return hexadecimal or compiled(_CRYPT).search(value) is not None or encoded
         case Kind.KEY:
-            return is_random(value)
+            return looks_random(value)
         case Kind.WEAK:
             mixed = is_coded(value) or compiled(_DIGITS_AND_LETTERS).search(value) is not None
             return (
@@ -287,3 +226,18 @@ def quoted_end(line: bytes, start: int, opener: bytes) -> int:
             return at  # escaped backslashes before a plain quote
         at = line.find(quote, at + 1)
     return len(line.rstrip(b"\r\n"))
+
+
+QUOTE = r"""\\*["'`]|%22|&quot;|&#34;|\\+u0022|\\+x2[27]|“"""
+"""What opens a quoted value."""
+
+
+def end_of_quoted(line: bytes, start: int, quote: bytes) -> int:
+    """Return where a value ends if its quote may be tripled, or encoded as in URLs and HTML."""
+    if len(quote) == 3 and quote[:1] * 3 == quote:
+        found = line.find(quote, start)
+        return found if found >= 0 else len(line)
+    if not quote.startswith((b"%", b"&", b"\xe2")) and quote[-4:-1] != b"\\x2" and not quote.endswith(b"u0022"):
+        return quoted_end(line, start, quote)
+    found = line.find(b"\xe2\x80\x9d" if quote.startswith(b"\xe2") else quote, start)
+    return found if found >= 0 else unquoted_end(line, start)

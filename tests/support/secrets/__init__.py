@@ -1,6 +1,6 @@
 """Makes the corpus of tests/data/secrets: secrets and look-alikes in lines of logs. All are random; none was ever valid.
 
-The parts in BLIND and BLIND_LOOKALIKES are only stored: one line for each shape of trials.
+The parts in STORED and STORED_LOOKALIKES are only stored: one line for each shape of trials.
 """
 
 from tests.support.secrets import first, fourth, harmless, second, third
@@ -11,5 +11,5 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-BLIND = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-BLIND_LOOKALIKES = ("lookalikes-fifth", "lookalikes-sixth", "lookalikes-seventh", "lookalikes-eighth", "lookalikes-ninth")
+STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
+STORED_LOOKALIKES = tuple(f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth"))

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from aletheia_operator.redact import Redactor
-from tests.support.secrets import BLIND, BLIND_LOOKALIKES, HALVES, LOOKALIKES
+from tests.support.secrets import HALVES, LOOKALIKES, STORED, STORED_LOOKALIKES
 from tests.support.secrets.measuring import by_kind, missed, touched
 from tests.support.secrets.stored import FOLDER, read, read_lookalikes, write, write_lookalikes
 
@@ -19,10 +19,10 @@ def main() -> int:
         for name, lines in LOOKALIKES.items():
             write_lookalikes(FOLDER / f"{name}.ndjson", lines())
     redactor = Redactor(b"corpus")
-    for name in (*HALVES, *BLIND):
+    for name in (*HALVES, *STORED):
         count, survived = missed(read(name), redactor)
         print(f"{name}: {count} secrets, {1 - len(survived) / count:.2%} found; missed: {dict(by_kind(survived))}")
-    for name in (*LOOKALIKES, *BLIND_LOOKALIKES):
+    for name in (*LOOKALIKES, *STORED_LOOKALIKES):
         count, changed = touched(read_lookalikes(name), redactor)
         print(f"{name}: {count} look-alikes, {1 - len(changed) / count:.2%} untouched")
         for before, after in changed[:20]:

@@ -1,0 +1,82 @@
+"""Finds the secret parts of a value: the items of a list, the argument of a call, the fields of a header."""
+
+from collections.abc import Iterator
+
+from aletheia_operator.redact.headers import HEADERS, header_values
+from aletheia_operator.redact.names import Kind
+from aletheia_operator.redact.patterns import compiled, span
+from aletheia_operator.redact.values import QUOTE, end_of_quoted, is_message, is_secret
+
+Span = tuple[int, int]
+
+_FIRST_RULES = (b"required", b"nullable", b"sometimes")
+"""Rules that are the first of a field's."""
+
+
+def listed_values(line: bytes, start: int, kind: Kind, name: bytes) -> Iterator[Span]:
+    """Yield the values in brackets: a header as Go and JSON print it, or a list of tokens. `name`: the list's."""
+    items = list(_quoted_items(line, start + 1))
+    if items:
+        rules = line[slice(*items[0])] in _FIRST_RULES
+        for begin, end in items:
+            item = line[begin:end]
+            if not (_is_rule(item) if rules else name.endswith(b"tokens") and _is_word(item, len(items))):
+                yield from judged(line, begin, end, kind, False)
+        return
+    at = start + 1
+    end = line.find(b"]" if line[start : start + 1] == b"[" else b")", at)
+    end = end if end >= 0 else len(line)
+    if kind in HEADERS:
+        yield from judged(line, at, end, kind, False)
+        return
+    if b"{" in line[at:end] or b"=" in line[at:end].rstrip(b"="):
+        return  # a list of structures: their fields have names
+    for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
+        yield from judged(line, word.start(), word.end(), kind, False)
+
+
+def _quoted_items(line: bytes, at: int) -> Iterator[Span]:
+    item = compiled(rf"""\s*(?P<open>{QUOTE})""")
+    while (opener := item.match(line, at)) is not None:
+        end = end_of_quoted(line, opener.end(), opener.group(b"open"))
+        yield opener.end(), end
+        following = compiled(r"""\\*["'`]?\s*,""").match(line, end)
+        if following is None:
+            return
+        at = following.end()
+
+
+def _is_rule(item: bytes) -> bool:
+    """Return whether an item is a rule: `'password' => ['required', 'min:8']`."""
+    return compiled(r"^[a-z]+(?:_[a-z]+)*(?::.*)?$").search(item) is not None
+
+
+def _is_word(item: bytes, items: int) -> bool:
+    """Return whether an item is a word of a text: `tokens: ["Hello", "world"]`."""
+    return item.isalpha() and len(item) < (16 if items > 1 else 8)
+
+
+def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]:
+    """Yield the values after the first one in a list: `Recovery codes: y3j1p-3tyjh, xrclz-fpdpr`."""
+    size = end - start
+    while (other := compiled(r",\s?(?P<secret>[^\s,;:=\"'(){}\[\]]+)").match(line, end)) is not None:
+        begin, end = span(other, "secret")
+        if end - begin == size >= 6:
+            yield begin, end
+        else:
+            yield from judged(line, begin, end, kind, True)
+
+
+def random_argument(line: bytes, start: int) -> Iterator[Span]:
+    """Yield the quoted argument of a call that begins at `start`, if it looks random: `password=decode("S3cret!pw9")`."""
+    opened = compiled(rf"""(?:await\s|new\s)?[\w$.:>-]+\(\s*(?P<open>{QUOTE})""").match(line, start)
+    if opened is not None:
+        yield from judged(line, opened.end(), end_of_quoted(line, opened.end(), opened.group(b"open")), Kind.KEY, False)
+
+
+def judged(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
+    """Yield the secret parts of a value. `kind`: of its name; `prose`: see `is_secret`."""
+    if kind in HEADERS:
+        yield from header_values(line, start, end, kind, prose)
+    elif start < end and is_secret(kind, line[start:end], prose) and not is_message(line[start:end]):
+        yield start, end
