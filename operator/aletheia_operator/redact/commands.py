@@ -10,6 +10,8 @@ from aletheia_operator.redact.values import is_secret, quoted_end
 
 _ARG = r"""(?:["'`]?\s*,?\s+|["'`],\s*|=)"""  # between the words of a command line, also if they are the items of a list
 _WORD = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]+)"""
+_NO_PORT = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]*[^\s"'`,\\\d][^\s"'`,\\]*|\d{6,})"""
+"""A word of another flag than a port's: `redis-cli -p 6379 -a x`."""
 _LINE = r"(?:^|[\s/;|&(\"'`\[])"
 
 _NEXT_WORD = r"(?:\s+|\\*[\"']\s*,\s*\\*[\"'])"
@@ -47,7 +49,7 @@ RULES: tuple[ContextRule, ...] = (
         rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
         rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|twine|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
         r"|-p|-P|-w|-W|-A|-pw"
-        rf"|/p:){_ARG}?{_WORD}",
+        rf"|/p:){_ARG}?{_NO_PORT}",
         checks.no_port,
     ),
     ("ipa-password", rf"{_LINE}ipa-[\w-]+\b.*\s-p{_ARG}?{_WORD}", checks.no_port),
@@ -99,7 +101,7 @@ RULES: tuple[ContextRule, ...] = (
     ("vault-login", r"\b(?:vault|bao)\s+(?:login|operator\s+unseal)\s+(?:-\S+\s+)*[\"']?(?P<secret>[^\s\"'=]{8,}=*)",
      checks.coded),
     ("ssh-keygen", r"\bssh-keygen\b.*?\s-[NP]\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
-    ("openssl-key", r"\bopenssl\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", checks.prosaic),
+    ("openssl-key", r"\b(?:openssl|ss-[a-z]+)\b.*?\s-[kK]\s+[\"']?(?P<secret>[^\s\"']+)", checks.prosaic),
     ("attached-password", rf"{_LINE}(?:redis-cli|sshpass|sqlcmd|7z|mongo\w*"
                           rf"|smbclient)\b.*?\s-[aPpw](?P<secret>[^\s\"',-][^\s\"',]*)", checks.prosaic),
     ("positional", _POSITIONAL.replace(r"\s+", _NEXT_WORD), checks.prosaic),
@@ -121,10 +123,10 @@ RULES: tuple[ContextRule, ...] = (
 )  # fmt: skip
 
 FLAG = (
-    r"""(?i)(?:^|[\s"'`\[(,])(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
+    r"""(?i)(?:^|[\s"'`\[(,]|\\(?:x00|u0000|0))(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
     r"""|creds|requirepass|masterauth|key"""
     r"""|pass|pwd|auth|cookie|pw|authorization|stdin|pat|psk|sas|dsn|jwt|otp|pin)s?)(?P<gap>["'`]?,?\s+"""
-    r"""|\\*["'`]\s*,\s*)(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
+    r"""|\\*["'`]\s*,\s*|\\+(?:x00|u0000|0))(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
 )
 
 
@@ -144,11 +146,13 @@ def find_flags(line: bytes) -> Iterator[Span]:
             or (b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({")
         ):
             continue  # a path, and no flag of Windows: `/token`, `post('/forgot-password', [Controller::class])`
+        if compiled(r"/\S+ \d{3}\b").match(line, at - len(match.group(b"name")) - 1) is not None:
+            continue  # the status of a request: `GET /reset-password 200`
         quote = match.group(b"quote")
         if quote:
             end = quoted_end(line, start, quote)
         else:
-            found = compiled(r"""\\*["'`\s,\]]""").search(line, start)
+            found = compiled(r"""\\*["'`\s,\]]|\\+(?:x00|u0000|0)""").search(line, start)
             end = found.start() if found else len(line.rstrip(b"\r\n"))
             if match.group(b"name").upper().replace(b"-", b"_").endswith(line[start:end].replace(b"-", b"_")):
                 continue  # the usage of a command: `--token TOKEN`

@@ -53,7 +53,7 @@ RULES: tuple[ContextRule, ...] = (
     ("sasl-password", rf"{LINE_START}\[[\w.-]+\]:\d{{2,5}}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                         r"(?P<secret>[0-9a-f]{32}|[0-9A-Z]{32})\b", checks.anything),
-    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp|unix|udp)6?\(", checks.password),
+    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp6?|unix|udp6?)?\(", checks.password),
     ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|\bconn(?:ect)?\s+[\"']?|imp(?:dp)?\s+"
                         r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", checks.password),
     ("host-password", r"(?:^|[\s\"'=(,])[\w.-]{1,60}:(?P<secret>[^\s\"'@/:=,()]{4,80})@(?:[\w-]+\.)*[\w-]+(?::\d{2,5}"
@@ -77,8 +77,8 @@ RULES: tuple[ContextRule, ...] = (
         checks.no_parameter,
     ),
     ("token-scheme", r"(?i)\b[\w-]*token\s+(?P<secret>[\w.~+-]{16,}={0,2})(?:[^\w=/]|$)", checks.coded),
-    ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|licen[sc]e|signing|auth|app|master|account"
-                    r"|enrol?lment|join|bootstrap|activation|hmac|aes|session|cipher|webhook|storage|shared"
+    ("token-prose", r"(?i)(?:token|(?:api|access|secret|encryption|private|certificate|licen[sc]e|signing|auth|app"
+                    r"|master|account|enrol?lment|join|bootstrap|activation|hmac|aes|session|cipher|webhook|storage|shared"
                     r"|master|client)[ _-]?key|secret)(?:\s+is)?(?:\s+|\s*\(\s*|:\s*|\s*=\s*)[\"'`]?"
                     r"(?:(?P<secret>[\w.~+-]{20,}={0,2})(?:[^\w=/]|$)|(?P<secret2>[A-Za-z0-9+/]{40,}={0,2})(?:[^\w=/]|$))",
      checks.mixed),
@@ -116,8 +116,10 @@ RULES: tuple[ContextRule, ...] = (
     ("attribute-value", r"""(?i)\b[\w-]*passw(?:or)?d(?:\(\d+\))?\s+value\s*[:=]?\s*\\*["'](?P<secret>[^"'\\]+)""",
      checks.password),
     ("exim", r"\bclient_send\s*=\s*:\s*[^\s:]+\s*:\s*(?P<secret>\S+)", checks.anything),
-    ("random-result", r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*".*\brandom_password\b""", checks.anything),
+    ("random-result", r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*".*\brandom_password\b"""
+                      r"""|\brandom_password\b.*\\*"result\\*"\s*:\s*\\*"(?P<secret2>[^"\\]+)\\*\"""", checks.anything),
     ("hook", r"/(?:bot/v\d/hook|robot/send)(?:/|\?access_token=)(?P<secret>[\w-]{20,})", checks.anything),
+    ("password-quoted", r"(?i)\bpass(?:word|phrase)\s+(?:to|is|was)\s+[\"'](?P<secret>[^\s\"']{6,})[\"']", checks.prosaic),
     ("password-prose", rf"(?i)\bpass(?:word|phrase|code|wd){_STATED}[\"'`(]?(?P<secret>[^\s\"'`,;()<>]{{5,}})", checks.stated),
     ("key-prose", rf"(?i)\b(?:token|secret|key"
                   rf"|credentials?){_STATED}[\"'`(]?(?P<secret>[\w.~+/-]{{16,}}={{0,2}})(?:[\s\"'`,.;)]|$)",
@@ -142,7 +144,6 @@ RULES: tuple[ContextRule, ...] = (
                         r"""\\*["'](?P<secret>[^"'\\]+)""",
      checks.secret),
     ("go-variable", r"\{(?P<name>[A-Z][A-Z0-9_]*)\s+(?P<secret>[^\s{}]+)\s+(?:nil|<nil>|&)", checks.secret),
-    ("clear-text", r"""\bclear-?[tT]ext=["'](?P<secret>[^"']+)""", checks.anything),
     ("sasl-payload", r"""(?i)\bsasl\w+\\*["']?[^{}]*?\bpayload\\*["']?\s*:\s*(?:BinData\(\d+,\s*)?"""
                      r"""\\*["'](?P<secret>[A-Za-z0-9+/]{8,}={0,2})""",
      checks.anything),
@@ -153,9 +154,9 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
      checks.no_port),
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
-    ("login-answer", r"334 UGFzc3dvcmQ6(?:\\+r)?\\+n(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
+    ("login-answer", r"334 UGFzc3dvcmQ6(?:(?:\\+r)?\\+n|\W{1,8}(?:send|C|>)\W{1,4})"
+                     r"(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
     ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
-    ("sasl-element", r"""(?i)\bmechanism=["'][\w-]+["'][^<>]*>(?P<secret>[A-Za-z0-9+/]{8,}={0,2})<""", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
      checks.anything),
     ("cookie-word", r"(?i)\bcookie\s+[\w.-]+=(?P<secret>[^\s;\"']{16,})", checks.coded),
@@ -178,7 +179,8 @@ RULES: tuple[ContextRule, ...] = (
     ("shared-secret", r"(?i)\b(?:shared|client|webhook|signing|consumer)\s+secret\s+"
                   r"(?:is\s+)?[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.]{7,64})"
                       r"(?:[\s\"'`),;]|\.?$)", checks.mixed),
-    ("community", r"(?i)\bcommunity\s+string\s*[:=]?\s+[\"'`]?(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
+    ("community", r"(?i)(?:\bcommunity\s+string\s*[:=]?|\bsnmp.*\bcommunity:)\s+[\"'`]?"
+                  r"(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
     ("dsn-password", r"(?i)\bdsn\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]+:(?P<secret>[^\s\"'@/:]+)@/", checks.password),
     ("aws-pair", r"(?:AKIA|ASIA)[A-Z0-9]{16}(?:[\s\"'/:,|\\]|\d{4}-\d\d-\d\dT\S+){1,8}"
                  r"(?P<secret>[A-Za-z0-9+/]{40}(?:\s+[A-Za-z0-9+/=]{100,})?)(?:[^\w+/]|$)",
@@ -224,6 +226,10 @@ RULES: tuple[ContextRule, ...] = (
      checks.password),
     ("protocol-password", r"(?:^|[\s>:\]\"'(])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
                           r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]+)\s*(?:$|\\r|\r|[\"')])", checks.no_test),
+    ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
+     checks.password),
+    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)\w*\s+cs\d=(?P<secret>\S+)", checks.password),
+    ("jaas-user", rf"{LINE_START}\s+user_[\w-]+=\"(?P<secret>[^\"\s]{{6,}})\";?\s*$", checks.mixed),
     ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])"
                    r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
      checks.mostly_coded),
@@ -234,14 +240,6 @@ RULES: tuple[ContextRule, ...] = (
     ("redis-acl", r"(?i)\b(?:ACL\"?\s+\"?SETUSER\b|user\s+\S+\s+on\b).*?[\s\"]>(?P<secret>[^\s\"]+)", checks.anything),
     ("property", r"(?i)(?:^|\s)(?P<name>[a-z][\w-]*(?:\.[\w-]+)*\.[\w-]*(?:passw(?:or)?d|passphrase|secret|secret[._-]?key"
                  r"|[._-]token))\s+(?P<secret>[^\s=:]\S*)\s*$", checks.coded),
-    ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
-            r"""|[\w.-]key"""
-            r"""|authorization|pwd|pass|pat|psk|pin|jwt))"""
-            r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
-    ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
-                    r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
-    ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
-     checks.secret),
     ("form-part", r"""(?i)\bname=\\*["'](?P<name>[\w.-]*(?:passw(?:or)?d|token|secret|pwd))\\*["'](?:(?:\\r)?\\n){2}"""
                   r"""(?P<secret>[^\s\\]+)""", checks.secret),
     (
@@ -260,8 +258,6 @@ RULES: tuple[ContextRule, ...] = (
         r"""|=>)\s*\\*["'`]?(?P<name>[\w.$/-]+)""",
         checks.secret,
     ),
-    ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data)\s+(?:key|name"""
-              r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?:\s*<value>)?(?P<secret>[^<>]+)<""", checks.secret),
     ("form-data", r"""(?i)form-data;\s*name=\\*["'](?P<name>[\w.-]+)\\*["'](?:\\r\\n|\\n|\s)+(?P<secret>[^\s\\]+)""",
      checks.secret),
     ("docker-auth", r"""\\*"auth\\*"\s*:\s*\\*"(?P<secret>[A-Za-z0-9+/]{8,}={0,2})\\*\"""", checks.anything),
@@ -331,7 +327,8 @@ def _is_no_token(line: bytes, match: Match) -> bool:
     """Return whether the text after `token` is a name, or the id of a token."""
     value = match.group(b"secret") or b""
     stated = line[: span(match, "secret")[0]].rstrip(b" \"'`").endswith((b"=", b":"))
-    return is_name(value) or (is_uuid(value) and not stated)
+    setting = b"_" in line[match.start() : span(match, "secret")[0]]  # `hec_token <uuid>`
+    return is_name(value) or (is_uuid(value) and not (stated or setting))
 
 
 def is_counted(before: bytes) -> bool:

@@ -12,6 +12,7 @@ from aletheia_operator.redact import (
     contexts,
     escaped_lines,
     forms,
+    markup,
     multiline,
     named,
     nearby,
@@ -166,7 +167,7 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby
     yield "vendor-token", SECRET, unnamed.TOKEN_BUILD, unnamed.find_tokens
     yield "sql-columns", SECRET, statements.INSERT, statements.find_columns
-    for name, pattern, check in (*contexts.RULES, *commands.RULES, *statements.RULES, *unnamed.RULES):
+    for name, pattern, check in (*contexts.RULES, *markup.RULES, *commands.RULES, *statements.RULES, *unnamed.RULES):
         yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
     if level is Level.STRICT:
         for name, pattern, check in personal.rules():

@@ -39,8 +39,8 @@ _FIELD = rf"""(?m)^\s*{NAME.replace("(?P<name>", "(?P<field>")}\s*$"""
 _INPUT = r"""\binput_value=["'](?P<value>[^"']+)"""
 _CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
 _ENTRY = r"""(?i)\b(?:name|key|property)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
-_FLAG_ITEM = rf"""^\s*-\s+["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
-"""A flag as an item of a list in YAML: the next item is its value."""
+_FLAG_ITEM = rf"""^\s*(?:-\s+)?["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
+"""A flag alone on its line, perhaps as an item of a list in YAML: the next line is its value."""
 _FORM_PART = r"""(?i)\bform-data;\s*name=["']?(?P<part>[\w.-]{1,100})["']?\s*$"""
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
@@ -55,7 +55,7 @@ _BODY = (
     r"(?P<secret>[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Key-Format|Encryption|Public-Lines|Private-Lines"
     r"|Private-MAC)\s*:.*)\s*$"
 )
-_RANDOM = r"^(?:[>$#*-]\s+)?(?P<value>[\w.~+/=*-]{12,})\s*$"
+_RANDOM = r"^(?:[>$#*-]\s+)?(?P<value>[\w.~+/=*-]{8,})\s*$"
 _CHALLENGE = r"\b334 UGFzc3dvcmQ6\s*$"  # SMTP's "Password:": the client's next line is the password
 _QUOTED_BODY = r"""["'`](?P<secret>[A-Za-z0-9+/]{4,}={0,2})(?:\\+[nr])*\\*["'`]"""
 _ANNOUNCED = r"(?i)\bfollowing\s+(?:[\w-]+\s+)?(?:password|passphrase|token|key|secret|credentials?)\b[^:]{0,60}:\s*$"
@@ -207,6 +207,8 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
     value, (start, end) = found.group(group.encode()), span(found, group)
     bare = group in ("bare", "word")
+    if state.how == "flag" and (value[:1] == b"-" or b" " in value):
+        return None, state.closed()  # the next flag, or what the flag means
     if not is_secret(kind, value, False) or (bare and _indent(line) <= state.indent and (b" " in value or not is_coded(value))):
         return None, state.closed()
     goes_on = state.how in ("next", "list") and _is_item(line)

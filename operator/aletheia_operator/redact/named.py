@@ -61,7 +61,7 @@ _ENDS = (
     r"|hex|bcrypt"
 )
 NAME = rf"(?i)(?P<name>(?:\w|[-.$/@]|%5[bB])*(?:{_LONG}|{_SHORT})(?:[-_. ]?(?:{_ENDS})){{0,2}}\d{{0,3}})"
-_CLOSE = r"""(?:\\*["'`]\)?|%22|%27|&quot;|&#34;|&#39;|\\+x2[27])?\]?(?:\s*\([^()]{1,30}\))?"""
+_CLOSE = r"""(?:\\*["'`]\)?|%22|%27|%5[dD]|&quot;|&#34;|&#39;|\\+x2[27]|\\+u0022)?\]?(?:\s*\([^()]{1,30}\))?"""
 _COLOUR = r"(?:(?:\x1b|\\u001[bB]|\\x1[bB]|\\033|#033|\^\[)\[[0-9;]{0,12}m)*"
 _JOIN = rf"(?:\s*{_COLOUR}\s*(?:=>|->|:{{1,3}}=|\?{{1,2}}=|[+.]=|=|:[*]{{1,2}}|:|：|%3[dD]|%3[aA]|\\u003[dD])\s*{_COLOUR})"
 CANDIDATE = rf"""{NAME}(?P<close>{_CLOSE})(?:(?P<join>{_JOIN})|(?P<spaced>\s*[,\s]\s*(?:<<)?\\*["'`]|\s+is\s+))"""
@@ -121,11 +121,13 @@ def find_named(line: bytes) -> Iterator[Span]:
 
 
 def _kind_without_lead(name: bytes, before: bytes) -> Kind | None:
-    """Return the kind of a name directly after an escape or a flag: `%26pwd`, `\\npwd`, `-Dpwd`."""
+    """Return the kind of a name directly after an escape, a colour or a flag: `%26pwd`, `\\npwd`, `[3mpwd`, `-Dpwd`."""
     if len(name) > MAX_NAME:
         return None  # its end alone decides
     if before == b"%" and compiled(r"^[0-9A-Fa-f]{2}\w").search(name) is not None:
         return _kind(name[2:])
+    if before in (b"[", b";") and (colour := compiled(r"^[0-9]{0,3}m").search(name)) is not None:
+        return _kind(name[colour.end() :])
     if (before == b"\\" and name[:1] in b"nrt") or name[:2] == b"-D":
         return _kind(name[2 if name[:2] == b"-D" else 1 :])
     return None
@@ -256,6 +258,9 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     end = unquoted_end(line, start)
     if kind is Kind.PASSWORD and colon and name.join[-1:] in b" \t":
         end = last_word_end(line, start, end)
+    is_code_of_error = name.before == b" " and kind in (Kind.SECRET, Kind.OBJECT) and line[start:end].rstrip(b":").isdigit()
+    if colon and name.closed and is_code_of_error:
+        return  # the code of an error: `"Invalid Credentials": 80090308: LdapErr`
     if colon and name.closed and line[start:end].isalpha() and line[end : end + 1] == b" ":
         return  # words about what is quoted: `secret \"db-token\": secrets \"db-token\" not found`
     if name.join == b":" and name.before in (b'"', b"'") and not name.closed and line[start:end].isalpha():

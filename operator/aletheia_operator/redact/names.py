@@ -80,7 +80,7 @@ _WORDS = {
     "psk": Kind.PASSWORD, "userpass": Kind.PASSWORD, "passw": Kind.PASSWORD, "passkey": Kind.SECRET, "pws": Kind.PASSWORD,
     "mnemonic": Kind.PASSWORD, "seedphrase": Kind.PASSWORD, "salt": Kind.WEAK, "passwordsalt": Kind.WEAK, "pepper": Kind.WEAK,
     "jwt": Kind.SECRET,
-    "bearer": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "pat": Kind.WEAK,
+    "bearer": Kind.SECRET, "setcookie": Kind.SECRET, "cred": Kind.SECRET, "auth": Kind.WEAK, "sas": Kind.WEAK, "pat": Kind.WEAK,
     "dsn": Kind.WEAK, "otp": Kind.CODE,
     "totp": Kind.CODE, "pin": Kind.CODE, "cvv": Kind.CODE, "cvc": Kind.CODE, "cvv2": Kind.CODE,
     "authorization": Kind.AUTHORIZATION,
@@ -138,6 +138,8 @@ _COUNTED = words(
 _OBJECTS = words("secret secrets credential credentials creds")
 
 
+_OBJECT_OF = words("pull tls image the from existing external target k8s kube kubernetes ca cert")
+"""Words before `secret` and `credentials` in names of fields that may contain the name of a Kubernetes Secret."""
 _NAMED_OBJECTS = words("password passwd credential credentials creds certificate key")
 """Words before `secret` in names of fields that contain the name of a Kubernetes Secret: `passwordSecret: db`."""
 
@@ -191,10 +193,7 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
     if last == "secret" and before == "existing":
         return Kind.KEY  # in Helm's charts, the name of a Secret
-    if last in _OBJECTS and (
-        before
-        in ("", "pull", "tls", "image", "the", "existing", "external", "target", "k8s", "kube", "kubernetes", "ca", "cert")
-    ):
+    if last in _OBJECTS and (not before or before in _OBJECT_OF):
         return Kind.OBJECT
     if last == "secret" and before in _NAMED_OBJECTS:
         return Kind.OBJECT

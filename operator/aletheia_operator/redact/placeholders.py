@@ -12,13 +12,13 @@ _MASK = (
     r"|~|%![a-z]\(.{0,80}|\?|\$\d"
     r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
-    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|DATA\+OMITTED|0xc[0-9a-f]{9}\??"
     r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
     r"|sensitive)[\w -]{0,30}\]?"
     r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
     r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
     r"|credential|value)s?(?:[-_ ]here)?"
-    r"|(?:replace|change|fill|update)[-_ ]?(?:me|this|in|it)(?:[-_ !].{0,30})?|changeit|(?:example|dummy|fake|sample"
+    r"|(?:replace|change|fill|update)[-_ ]?(?:me|this|in|it)(?:[-_ !]\D{0,30})?|changeit|(?:example|dummy|fake|sample"
     r"|placeholder)(?:[-_ ]?\w+){0,3}"
     r"|x{3,}(?:[-_]x{2,})*|todo.{0,20}|\.\.\.|…"
     r")$"
@@ -43,8 +43,8 @@ _ADDRESS = (
 """The place of a secret: a file, or an entry of a store."""
 _VARIABLE = (
     r"(?is)^(?:%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
-    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
-    r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}"
+    r"|<[^<>]{0,80}>[,;)}\]]*|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
+    r"|\{[\w.-]{0,60}\}?|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}"
     r"|\$env:\w{1,80}|\$__(?:file|env|vault)\{[^{}]*\}?|\(\([\w.:/-]{1,80}\){0,2}|Symbol\(\w{1,60}\)?"
     r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|&\w{1,40};"
     r"|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?)$"
@@ -67,9 +67,9 @@ def is_placeholder(value: bytes) -> bool:
 
     A variable or an expression with a word that looks random is a secret of the same shape: `$Xq7vT2mK`.
     """
-    if compiled(_NO_SECRET).search(value) is not None or not _without_tokens(value).strip(b" ,;:\"'&"):
-        return True
-    return compiled(_NAME).search(value) is not None and not has_random_word(value)
+    if compiled(f"{_NO_SECRET}|{_NAME}").search(value) is None:
+        return not _without_tokens(value).strip(b" ,;:\"'&")
+    return not has_random_word(value) or compiled(_NO_SECRET).search(value) is not None
 
 
 def _without_tokens(value: bytes) -> bytes:

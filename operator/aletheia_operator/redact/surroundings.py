@@ -14,25 +14,22 @@ _PSQL = r"(?i)\b(?:user|role|with|encrypted|alter)\b"
 
 
 def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kind | None:
-    """Return the kind of a name where it stands; None if it has another meaning there, KEY if it may have one."""
-    if _means_other(name, line, start, end):
-        return None
-    is_token = name.lower() in (b"token", b"tokens")
-    if is_token and compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None:
-        return Kind.KEY
-    return Kind.KEY if line[start : start + 1] == b"/" and compiled(_FILE).search(line[start:end]) is not None else kind
-
-
-def _means_other(name: bytes, line: bytes, start: int, end: int) -> bool:
-    """Return whether a name is a shell's directory, a test that passed, or a field's name."""
-    if name.lower() in (b"pwd", b"oldpwd"):
-        return compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
-    if name == b"PASS":
+    """Return the kind of a name in its line: None if its value is no secret there, KEY if only a random value is one."""
+    small = name.lower()
+    if small in (b"token", b"tokens"):
+        return Kind.KEY if compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None else kind
+    if line[start : start + 1] == b"/":
+        return Kind.KEY if compiled(_FILE).search(line[start:end]) is not None else kind
+    if small in (b"pwd", b"oldpwd"):  # a shell's directory
+        other = compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
+    elif name == b"PASS":  # a test that passed
         passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
-        return passed or line[max(start - 4, 0) : start] == b"--- "
-    if name[-5:].lower() in (b"field", b"param", b"input"):
-        return compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
-    return False
+        other = passed or line[max(start - 4, 0) : start] == b"--- "
+    elif small[-5:] in (b"field", b"param", b"input"):  # a field's name
+        other = compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
+    else:  # a shell's message: `${DB_PASSWORD:?must be set}`
+        other = line[end - 1 : end + 1] in (b":?", b":+") and line[max(start - 2, 0) : start] == b"${"
+    return None if other else kind
 
 
 def is_reference(line: bytes, at: int, join: bytes) -> bool:
@@ -50,10 +47,12 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
 
 _CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
 _STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
+_NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:"
+"""The fields of Go after one that is empty: `{Password: Host:db Port:5432}`."""
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 _CODE = (
     r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\])|::\$?\w)"""
-    r"""|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+    r"""|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 )
 
 
@@ -65,7 +64,7 @@ def is_no_value(line: bytes, at: int) -> bool:
     """
     first = line[at : at + 1]
     if first.isalpha() or first == b"_":
-        return _is_code(f"{_CALL}|{_STRUCTURE}", line, at)
+        return _is_code(f"{_CALL}|{_STRUCTURE}|{_NEXT_FIELDS}", line, at)
     return (first == b"\\" or first.isdigit()) and compiled(_BREAK_OR_LENGTH).match(line, at) is not None
 
 

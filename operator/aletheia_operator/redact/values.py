@@ -25,7 +25,7 @@ _WORDS = byte_words(
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
-    token tokens passwort hashed encrypted via flags options object mode see ask stored managed
+    omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed
     """
 )
 """Words that describe or replace secrets."""
@@ -42,7 +42,7 @@ _FIELD_NAME = (
     r"|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
 )
 """The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
-_COUNT = r"(?i)^[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)$"
+_COUNT = r"(?i)^(?:[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)|\d{1,6}\.\d{1,3})$"
 _ALGORITHM = (
     r"(?i)^(?:[ehpr]s|sha|aes|md|rc|crc|utf|rsa|ed|ecdsa|hmac|x|p|v|http|tls|oauth|ipv)[-_/]?\d{1,5}(?:[-_/.]\w{1,6})*[.,;]?$"
 )
@@ -220,6 +220,9 @@ def quoted_end(line: bytes, start: int, opener: bytes) -> int:
         before = at
         while before > start and line[before - 1 : before] == b"\\":
             before -= 1
+        if slashes == 0 and quote == b"'" and before == at > start and compiled(r"''[A-Za-z0-9]").match(line, at) is not None:
+            at = line.find(quote, at + 2)  # doubled in YAML and SQL: `'it''s'`
+            continue
         if at - before <= slashes:
             return before
         if (at - before) % 2 == 0 and slashes == 0:

@@ -11,5 +11,7 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
-STORED_LOOKALIKES = tuple(f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth"))
+STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth")
+STORED_LOOKALIKES = tuple(
+    f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
+)

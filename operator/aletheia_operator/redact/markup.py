@@ -1,0 +1,22 @@
+"""Recognises secrets in elements of XML, plists and HTML on one line, by the names of elements or in attributes."""
+
+from aletheia_operator.redact import checks
+from aletheia_operator.redact.contexts import ContextRule
+
+RULES: tuple[ContextRule, ...] = (
+    ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
+            r"""|[\w.-]key"""
+            r"""|authorization|pwd|pass|pat|psk|pin|jwt))"""
+            r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
+    ("xml-data", r"""(?i)(?:passw(?:or)?d|passphrase|secret|token|pwd)>\s*<!\[CDATA\[(?P<secret>.+?)\]\]>""", checks.secret),
+    ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
+                    r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
+    ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
+     checks.secret),
+    ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data|\w+:attribute)\s+(?:key|name"""
+              r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?:\s*<(?:\w+:attribute)?value[^<>]*>)?"""
+              r"""(?P<secret>[^<>]+)<""", checks.secret),
+    ("rsa-key-value", r"<(?:D|P|Q|DP|DQ|InverseQ)>(?P<secret>[A-Za-z0-9+/]{40,}={0,2})", checks.anything),
+    ("sasl-element", r"""(?i)\bmechanism=["'][\w-]+["'][^<>]*>(?P<secret>[A-Za-z0-9+/]{8,}={0,2})<""", checks.anything),
+    ("clear-text", r"""\bclear-?[tT]ext=["'](?P<secret>[^"']+)""", checks.anything),
+)  # fmt: skip
