@@ -109,7 +109,7 @@ def test_a_flood_that_never_ends(kubelet: FakeKubelet, operator: Operator) -> No
     assert gaps == {(container, "BudgetExceeded"), (container, "LogIncomplete"), ("pod/flood", "TimedOut")}
     assert seconds_taken(resource) < 15
     kept, dropped = document["metadata"]["kept"], document["metadata"]["dropped"]
-    assert dropped["INFO"] > 50_000
+    assert dropped["INFO"] > 10_000
     assert kept["ERROR"] > 50
     assert "ERROR" not in dropped
     (artifact,) = [artifact for artifact in resource["status"]["artifacts"] if artifact["target"] == "pod/flood"]
