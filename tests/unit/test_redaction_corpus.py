@@ -37,6 +37,24 @@ def test_look_alikes_stay(name: str) -> None:
     assert 1 - len(changed) / count >= MIN_UNTOUCHED, changed[:10]
 
 
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ('- --password\n- "correct horse battery"', "correct horse battery"),
+        ("- --password\n- hunter2 # prod", "hunter2"),
+        ('- --token\n- "-Xq7vT2mK9sLw"', "Xq7vT2mK9sLw"),
+        ('"Client Secret": 8675309123', "8675309123"),
+        ("token: 482913.77", "482913.77"),
+        ("DB_PASSWORD=0xc0ffee1234", "0xc0ffee1234"),
+        ("net use x: /password 123-Sommer", "123-Sommer"),
+        (r"--password Win\0ter99", "ter99"),
+    ],
+)
+def test_exemptions_are_narrow(text: str, secret: str) -> None:
+    """Flags on two lines, codes of errors, decimals, pointers, statuses of requests, and words that end with a NUL."""
+    assert secret not in Redactor(b"key").text(text)
+
+
 @pytest.mark.parametrize("name", HALVES)
 def test_the_corpus_is_what_its_maker_makes(name: str) -> None:
     """`python -m tests.support.secrets --write` writes it."""

@@ -122,6 +122,11 @@ RULES: tuple[ContextRule, ...] = (
     ("kubectl-literal", r"--from-literal[=\s]+[\"']?[\w.-]+=(?P<secret>[^\s\"']+)", checks.anything),
 )  # fmt: skip
 
+_END = r"""\\*["'`\s,\]]"""
+_NUL = r"\\+(?:x00|u0000|0)"
+"""Between the words of a command line in /proc."""
+_METHOD = r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) $"
+_STATUS = r"/\S{1,200} \d{3}(?:\s|$)"
 FLAG = (
     r"""(?i)(?:^|[\s"'`\[(,]|\\(?:x00|u0000|0))(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
     r"""|creds|requirepass|masterauth|key"""
@@ -146,13 +151,15 @@ def find_flags(line: bytes) -> Iterator[Span]:
             or (b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({")
         ):
             continue  # a path, and no flag of Windows: `/token`, `post('/forgot-password', [Controller::class])`
-        if compiled(r"/\S+ \d{3}\b").match(line, at - len(match.group(b"name")) - 1) is not None:
+        path = at - len(match.group(b"name")) - 1
+        if compiled(_METHOD).search(line[max(0, path - 8) : path]) and compiled(_STATUS).match(line, path):
             continue  # the status of a request: `GET /reset-password 200`
         quote = match.group(b"quote")
         if quote:
             end = quoted_end(line, start, quote)
         else:
-            found = compiled(r"""\\*["'`\s,\]]|\\+(?:x00|u0000|0)""").search(line, start)
+            ended = rf"{_END}|{_NUL}" if compiled(_NUL).search(match.group(b"gap")) else _END
+            found = compiled(ended).search(line, start)
             end = found.start() if found else len(line.rstrip(b"\r\n"))
             if match.group(b"name").upper().replace(b"-", b"_").endswith(line[start:end].replace(b"-", b"_")):
                 continue  # the usage of a command: `--token TOKEN`

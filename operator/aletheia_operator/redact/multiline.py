@@ -207,7 +207,7 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
     value, (start, end) = found.group(group.encode()), span(found, group)
     bare = group in ("bare", "word")
-    if state.how == "flag" and (value[:1] == b"-" or b" " in value):
+    if state.how == "flag" and bare and (value[:1] == b"-" or (b" " in value and not _is_item(line))):
         return None, state.closed()  # the next flag, or what the flag means
     if not is_secret(kind, value, False) or (bare and _indent(line) <= state.indent and (b" " in value or not is_coded(value))):
         return None, state.closed()

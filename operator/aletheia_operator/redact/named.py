@@ -258,7 +258,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
     end = unquoted_end(line, start)
     if kind is Kind.PASSWORD and colon and name.join[-1:] in b" \t":
         end = last_word_end(line, start, end)
-    is_code_of_error = name.before == b" " and kind in (Kind.SECRET, Kind.OBJECT) and line[start:end].rstrip(b":").isdigit()
+    number, ends = line[start:end].removesuffix(b":"), line[:end].endswith(b":")
+    is_code_of_error = name.before == b" " and kind in (Kind.SECRET, Kind.OBJECT) and ends and number.isdigit()
     if colon and name.closed and is_code_of_error:
         return  # the code of an error: `"Invalid Credentials": 80090308: LdapErr`
     if colon and name.closed and line[start:end].isalpha() and line[end : end + 1] == b" ":

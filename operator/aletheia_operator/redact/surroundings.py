@@ -41,7 +41,7 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
     if join[-1:] != b":" and join.strip() != b":":
         return False
     if join == b" :" and compiled(r"'[a-z_]+'").match(line, at) is not None:
-        return compiled(_PSQL).search(line[:at]) is not None  # `ALTER ROLE app PASSWORD :'pw'`
+        return compiled(_PSQL).search(line[max(0, at - 200) : at]) is not None  # `ALTER ROLE app PASSWORD :'pw'`
     return compiled(_TYPE).match(line, at) is not None
 
 

@@ -42,7 +42,7 @@ _FIELD_NAME = (
     r"|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
 )
 """The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
-_COUNT = r"(?i)^(?:[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)|\d{1,6}\.\d{1,3})$"
+_COUNT = r"(?i)^(?:[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)|\d{1,4}\.\d{1,3})$"
 _ALGORITHM = (
     r"(?i)^(?:[ehpr]s|sha|aes|md|rc|crc|utf|rsa|ed|ecdsa|hmac|x|p|v|http|tls|oauth|ipv)[-_/]?\d{1,5}(?:[-_/.]\w{1,6})*[.,;]?$"
 )
