@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from aletheia_operator.handlers.event_loop import LONG_SECONDS, LoopWatch, Pause
+from aletheia_operator.handlers.event_loop import LONG_SECONDS, Loop, LoopWatch, Pause
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 
@@ -64,3 +68,28 @@ async def test_many_pauses_are_few_lines_of_the_log(caplog: pytest.LogCaptureFix
     assert "at here" in caplog.text
     watch.stop()
     assert "99 times" in caplog.text
+
+
+def test_names_are_looked_up_in_threads_of_the_default_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer holds up no other lookup: libuv would do only two at a time."""
+    release, all_wait = threading.Event(), threading.Barrier(5)
+
+    def getaddrinfo(host: str, *_: object) -> list[object]:
+        if host == "hangs":
+            all_wait.wait(LONGEST_TEST_SECONDS)
+            release.wait(LONGEST_TEST_SECONDS)
+        return [host]
+
+    async def look_up() -> None:
+        loop = asyncio.get_running_loop()
+        hanging: list[asyncio.Task[Any]] = [loop.create_task(loop.getaddrinfo("hangs", 443)) for _ in range(4)]
+        await asyncio.to_thread(all_wait.wait, LONGEST_TEST_SECONDS)
+        found: Any = await loop.getaddrinfo("answers", 443)
+        assert found == ["answers"]
+        release.set()
+        assert await asyncio.gather(*hanging) == [["hangs"]] * 4
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.get_loop().set_default_executor(ThreadPoolExecutor(8))
+        runner.run(look_up())

@@ -11,8 +11,6 @@ import resource
 import signal
 from dataclasses import dataclass
 
-import uvloop
-
 from aletheia_operator.api import paths
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
@@ -20,6 +18,7 @@ from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kill_timer import EXIT_CODE, end_process_after
 from aletheia_operator.clients.kubernetes import Kubernetes, connect
 from aletheia_operator.clients.lease import Lease, LeaseTimes
+from aletheia_operator.handlers.event_loop import Loop
 from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import FenceLost, fence_name, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -56,8 +55,8 @@ def run(settings: Settings, owner: InvestigationReference) -> int:
     except WrongSetting as e:
         log.error("%s", e)
         return TO_BE_RESUMED
-    with about(namespace=owner.namespace, name=owner.name):
-        return uvloop.run(_run(setup, owner, settings.scope.operator_namespace))
+    with about(namespace=owner.namespace, name=owner.name), asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(_run(setup, owner, settings.scope.operator_namespace))
 
 
 async def _run(setup: Setup, owner: InvestigationReference, namespace: str) -> int:

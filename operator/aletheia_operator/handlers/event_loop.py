@@ -7,12 +7,16 @@ machine that is short of processors, loops also pause without a fault.
 
 import asyncio
 import logging
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
+
+import uvloop
 
 from aletheia_operator import metrics
 
@@ -23,6 +27,26 @@ QUIET_SECONDS = 10.0
 """Least time between two log lines; pauses in between are counted in the next one."""
 
 log = logging.getLogger(__name__)
+
+
+class Loop(uvloop.Loop):
+    """The event loop of the operator and of captures in Jobs. Names are looked up in its default executor.
+
+    libuv would look up two at a time, and the process would wait at its end for a name server that does not answer.
+    """
+
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """Return what `socket.getaddrinfo` returns, as it does."""
+        return await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
 
 
 @dataclass(frozen=True)

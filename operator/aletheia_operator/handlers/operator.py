@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, cast
 
 import kopf
-import uvloop
 
 from aletheia_operator.api import GROUP, VERSION, paths
 from aletheia_operator.api.reasons import GapReason
@@ -22,7 +21,7 @@ from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.lease import Lease, LeaseTimes
 from aletheia_operator.clients.pace import Pace
 from aletheia_operator.handlers import datasources, loops
-from aletheia_operator.handlers.event_loop import LoopWatch
+from aletheia_operator.handlers.event_loop import Loop, LoopWatch
 from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import fence_name
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -53,7 +52,7 @@ def run(settings: Settings) -> None:
         os.environ["KUBECONFIG"] = str(settings.scope.kubeconfig)  # the only way to name one to kopf
     namespaces, handlers = settings.scope.namespaces, registry(settings)
     exempt_from_collections()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as kopf's own command does
+    with asyncio.Runner(loop_factory=Loop) as runner:  # as kopf's own command does
         kopf.run(
             loop=runner.get_loop(),
             registry=handlers,
