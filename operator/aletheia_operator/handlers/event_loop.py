@@ -1,4 +1,4 @@
-"""Measures pauses of the event loop: nothing that a tenant controls may pause it.
+"""The event loop, and a watch that measures its pauses: nothing that a tenant controls may pause it.
 
 A thread schedules a callback on the loop twenty times a second. A late callback is a pause, measured to within 0.05 s. It is
 logged with the place in the code where the loop was meanwhile, and with the processor time that the loop's thread used: on a
