@@ -53,7 +53,8 @@ RULES: tuple[ContextRule, ...] = (
     ("sasl-password", rf"{LINE_START}\[[\w.-]+\]:\d{{2,5}}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                         r"(?P<secret>[0-9a-f]{32}|[0-9A-Z]{32})\b", checks.anything),
-    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:tcp6?|unix|udp6?)?\(", checks.password),
+    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:(?:tcp|udp|unix)[46]?\(|\([\w.:/\[\]-]+\))",
+                        checks.password),
     ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|\bconn(?:ect)?\s+[\"']?|imp(?:dp)?\s+"
                         r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", checks.password),
     ("host-password", r"(?:^|[\s\"'=(,])[\w.-]{1,60}:(?P<secret>[^\s\"'@/:=,()]{4,80})@(?:[\w-]+\.)*[\w-]+(?::\d{2,5}"
