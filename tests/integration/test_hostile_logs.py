@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aletheia_operator.redact import Redactor
 from tests.integration.conftest import kubectl_in, operator_of, running_operator
 from tests.support.http import OVER
 from tests.support.kubelet import Cut, FakeKubelet, Log, fake_kubelet, since, stamped, whole
@@ -73,14 +74,19 @@ def test_a_line_of_50_mb(kubelet: FakeKubelet, operator: Operator) -> None:
 
 
 def test_bytes_that_are_no_text(kubelet: FakeKubelet, operator: Operator, kubectl: Kubectl) -> None:
-    """NUL bytes, invalid UTF-8, control characters and noise equal what kubectl prints, byte for byte."""
+    """NUL bytes, invalid UTF-8, control characters and noise equal what kubectl prints, byte for byte.
+
+    Noise that looks like a secret is left out: about one line in 50 has `pw:` or the like.
+    """
     noise = random.Random(7)
     texts = [b"\0", bytes(300_000), b"\xff\xfe\xc3", b"\xed\xa0\x80", b"\x1b[2J\x07", b"a\rb\r", b"\x85\xe2\x80\xa8", b""]
-    texts += [noise.randbytes(20_000).replace(b"\n", b" ") for _ in range(100)]
+    random_lines = (noise.randbytes(20_000).replace(b"\n", b" ") for _ in range(100))
+    texts += [line for line in random_lines if Redactor().line(line) == line]
     resource, document, _ = look(kubelet, operator, "no-text", whole(stamped(texts, BEGUN)))
     assert resource["status"]["phase"] == "Completed", resource["status"]
     mine = [entry for entry in document["data"] if entry["container"] == "hostile"]
-    assert as_kubectl_prints(mine) == kubectl_logs(kubectl, "no-text", "-c", "hostile")
+    same = as_kubectl_prints(mine) == kubectl_logs(kubectl, "no-text", "-c", "hostile")
+    assert same  # pytest would take hours to show how 9 MB of noise differ
 
 
 def flood(until_second: int) -> Log:
