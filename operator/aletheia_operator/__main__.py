@@ -30,7 +30,7 @@ from aletheia_operator.settings import (
     VolumeShares,
     add_log_options,
 )
-from aletheia_operator.text.flag_values import count, duration, percent, positive, proxy_url, rule, seconds, weight
+from aletheia_operator.text.flag_values import count, duration, listen, percent, positive, proxy_url, rule, seconds, weight
 from aletheia_operator.version import __version__
 
 CAPTURE = "capture"
@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_process(group: Any) -> None:
-    group.add_argument("--listen", default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
+    group.add_argument("--listen", type=listen, default=Process.listen, metavar="HOST:PORT", help="address of /healthz")
     add_log_options(group)
 
 
@@ -281,7 +281,8 @@ def _add_artifacts_api(group: Any) -> None:
 
 
 def _add_metrics(group: Any) -> None:
-    group.add_argument("--metrics-listen", dest="address", metavar="HOST:PORT", help="address of /metrics; without it none")
+    meaning = "address of /metrics; without it none"
+    group.add_argument("--metrics-listen", type=listen, dest="address", metavar="HOST:PORT", help=meaning)
     for flag, field, meaning in (
         ("--metrics-certificate", "certificate", "PEM with the server's certificate; without it plain HTTP"),
         ("--metrics-key", "key", "PEM with the certificate's key"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -71,11 +72,10 @@ async def test_a_standby_says_who_leads() -> None:
         await server.wait_closed()
 
 
-@pytest.mark.parametrize("listen", ["nowhere", "127.0.0.1:x", "256.0.0.1:80"])
-async def test_an_address_that_cannot_be_used(listen: str) -> None:
+async def test_an_address_that_cannot_be_used() -> None:
     """The operator's start fails with it."""
-    with pytest.raises((OSError, ValueError)):
-        await Leadership(cast("Any", FakeLease()), listen).win()
+    with pytest.raises(socket.gaierror):
+        await Leadership(cast("Any", FakeLease()), "256.0.0.1:80").win()
 
 
 @pytest.mark.logs_errors("Lease leader is lost")

@@ -142,13 +142,6 @@ def test_scrapers_show_a_certificate(tmp_path: Path) -> None:
         server.close()
 
 
-@pytest.mark.parametrize("address", ["9090x", "127.0.0.1", "127.0.0.1:"])
-def test_an_address_that_is_none(address: str, tmp_path: Path) -> None:
-    """It is refused at the start."""
-    with pytest.raises(ValueError, match="invalid literal"):
-        serve(Metrics(address=address), state(tmp_path), CollectorRegistry())
-
-
 def names_in(expression: str) -> set[str]:
     return set(re.findall(r"aletheia_\w+", expression))
 

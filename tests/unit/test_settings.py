@@ -158,6 +158,11 @@ def test_every_flag_says_what_it_means() -> None:
         *(f"--volume-size={size}" for size in ("0", "-1Gi", "10Gigs", "", "1m")),
         *(f"--{name}=many" for name in ("max-fetches", "retain-namespace-bytes", "retain-grace-seconds", "log-level")),
         *(f"--proxy={url}" for url in ("proxy:3128", "https://proxy:1", "http://user@proxy:1", "http://proxy/a")),
+        *(
+            f"--{name}={address}"
+            for name in ("listen", "metrics-listen")
+            for address in ("9090x", "127.0.0.1", "[::]:", ":65536")
+        ),
         "--log-format=xml",
         "--redaction-level=none",
         "--redaction-rule=nameless",

@@ -13,6 +13,7 @@ from typing import NoReturn
 from aiohttp import web
 
 from aletheia_operator.clients.lease import Lease
+from aletheia_operator.text.flag_values import address
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,7 @@ class Leadership:
         runner = web.AppRunner(application, handle_signals=False, shutdown_timeout=1.0, access_log=None)
         await runner.setup()
         try:
-            host, _, port = self._listen.rpartition(":")
-            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+            await web.TCPSite(runner, *address(self._listen)).start()
             yield
         finally:
             await runner.cleanup()

@@ -19,6 +19,7 @@ from aletheia_operator.handlers.event_loop import LoopWatch
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.volume import free_bytes, usable_bytes
 from aletheia_operator.settings import Metrics
+from aletheia_operator.text.flag_values import address
 from aletheia_operator.version import __version__
 
 log = logging.getLogger(__name__)
@@ -105,15 +106,12 @@ class MetricsServer:
 
 
 def serve(settings: Metrics, state: State, registry: CollectorRegistry = REGISTRY) -> MetricsServer:
-    """Start the server, which shows `state` and what is in `registry`.
-
-    Raises ValueError for an address that is not HOST:PORT, OSError if it cannot listen or read a file.
-    """
-    host, _, port = (settings.address or "").rpartition(":")
+    """Start the server, which shows `state` and what is in `registry`. Raises OSError if it cannot listen or read a file."""
+    host, port = address(settings.address or "")
     certificate, key, clients = (str(path) if path else None for path in settings.tls)
     server, thread = start_http_server(
-        int(port),
-        host.strip("[]"),
+        port,
+        host,
         registry,
         certfile=certificate,
         keyfile=key,

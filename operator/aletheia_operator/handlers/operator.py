@@ -190,7 +190,7 @@ class _Handlers:
         """Wait until this process leads. Raises PermanentError if it never can, or cannot serve /healthz meanwhile."""
         try:
             await self._leadership.win()
-        except (OSError, ValueError) as e:
+        except OSError as e:
             raise kopf.PermanentError(f"no leader election with --listen={self.settings.process.listen}: {e}") from e
         except SourceError as e:
             raise kopf.PermanentError(f"--lease: {e.message}") from e

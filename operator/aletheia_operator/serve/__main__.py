@@ -8,6 +8,7 @@ from aletheia_operator.serve.catalog import Catalog
 from aletheia_operator.serve.server import Server, serve
 from aletheia_operator.session.layout import SessionLayout
 from aletheia_operator.settings import TLS_CERTIFICATE, TLS_KEY, ArtifactsProcess, add_log_options
+from aletheia_operator.text.flag_values import address
 from aletheia_operator.text.log_records import configure_logging
 from aletheia_operator.version import __version__
 
@@ -41,12 +42,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--serving-certificate", type=Path, help=f"directory of {TLS_CERTIFICATE} and {TLS_KEY}; default: --certificates"
     )
-    made.add_argument(
-        "--listen", type=_address, default=ArtifactsProcess.listen, metavar="HOST:PORT", help="address of the API"
-    )
+    made.add_argument("--listen", type=address, default=ArtifactsProcess.listen, metavar="HOST:PORT", help="address of the API")
     made.add_argument(
         "--probe-listen",
-        type=_address,
+        type=address,
         default=ArtifactsProcess.probe_listen,
         metavar="HOST:PORT",
         help="address of the probes",
@@ -66,13 +65,6 @@ def parser() -> argparse.ArgumentParser:
     add_log_options(made)
     made.add_argument("--version", action="version", version=__version__)
     return made
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdigit():
-        raise argparse.ArgumentTypeError("must be HOST:PORT")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the container has its own network
 
 
 if __name__ == "__main__":

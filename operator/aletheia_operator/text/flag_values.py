@@ -6,6 +6,7 @@ import re
 from aletheia_operator.api.connection import PROXY_URL
 from aletheia_operator.api.types import parse_duration
 
+MAX_PORT = 65535
 MAX_WEIGHT = 1000
 
 
@@ -13,6 +14,20 @@ def proxy_url(text: str) -> str:
     """Return the URL of an HTTP proxy: http://HOST:PORT."""
     if not re.match(PROXY_URL, text):
         raise argparse.ArgumentTypeError("must be http://HOST:PORT, without user and path")
+    return text
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT. Without a host: all addresses of IPv4."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, with a port up to {MAX_PORT}")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the container has its own network
+
+
+def listen(text: str) -> str:
+    """Return HOST:PORT as it is."""
+    address(text)
     return text
 
 
