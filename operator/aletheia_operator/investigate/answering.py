@@ -90,7 +90,7 @@ class Answering:
                     async with self._counted(question, suspects if deaths else None):
                         await self._fetch(question, answer)
             except asyncio.CancelledError:
-                if self.deadline.interruption is None:  # the process stops; the next one resumes the capture
+                if not self.deadline.is_over():  # the process stops; the next one resumes the capture
                     raise
                 answer.missing.append(self.deadline.missing(question.target))
             except _GivenUp:
@@ -119,7 +119,7 @@ class Answering:
             except TimeoutError:
                 yield
                 return
-        async with self.journal.counted(question.key, lambda: self.deadline.interruption is None):
+        async with self.journal.counted(question.key, lambda: not self.deadline.is_over()):
             yield
 
     async def _fetch(self, question: Question, answer: Answer) -> None:

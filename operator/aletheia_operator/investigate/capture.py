@@ -252,7 +252,7 @@ class _Capture:
         else:
             async with self.journal.counted(PLAN_KEY):
                 await self._deadline.run([self._make_plan(former)])
-            if self._deadline.interruption is not None:
+            if self._deadline.is_over():
                 await self._give_up_plan(self._deadline.missing("the plan"), former)
                 return False
         self._report()

@@ -157,7 +157,7 @@ class Saver:
         try:
             return await to_the_end(task)
         except asyncio.CancelledError:
-            if self.deadline.interruption is None or task.cancelled():
+            if not self.deadline.is_over() or task.cancelled():
                 raise
             return task.result()
 
@@ -178,7 +178,7 @@ class Saver:
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
                         break
         except asyncio.CancelledError:
-            if self.deadline.interruption is None:
+            if not self.deadline.is_over():
                 raise
             missing.append(self.deadline.missing(question.target))
             return True
