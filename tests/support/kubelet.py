@@ -8,7 +8,9 @@ import asyncio
 import json
 import socket
 import ssl
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +28,8 @@ from cryptography.x509.oid import NameOID
 from tests.cluster.provider import Cluster
 from tests.support.http import serving
 from tests.support.operator import Kubectl, container, pod
+
+HEARTBEAT_SECONDS = 10.0  # as a kubelet's
 
 Log = Callable[[web.Request], AsyncGenerator[bytes, None]]
 """Yields the answer in pieces. Raising `Cut` breaks the connection; an HTTPException before the first piece is the answer."""
@@ -173,12 +177,40 @@ def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") 
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             }
             kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
-            yield kubelet
+            with _heartbeat(kubectl.cluster, node):
+                yield kubelet
         finally:
             kubectl(
                 "delete", "pods", f"--field-selector=spec.nodeName={node}", "--grace-period=0", "--force", timeout_seconds=600
             )
             kubectl("delete", "node", node)
+
+
+@contextmanager
+def _heartbeat(cluster: Cluster, node: str) -> Iterator[None]:
+    """Renew the node's Lease within the context. Without it the control plane takes the node for lost after a minute."""
+    ended = threading.Event()
+    kubectl = Kubectl(cluster, "kube-node-lease")
+
+    def renew() -> None:
+        while True:
+            spec = {
+                "holderIdentity": node,
+                "leaseDurationSeconds": 40,
+                "renewTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+            }
+            kubectl.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node}, "spec": spec})
+            if ended.wait(HEARTBEAT_SECONDS):
+                return
+
+    with ThreadPoolExecutor(1) as threads:
+        renewing = threads.submit(renew)
+        try:
+            yield
+        finally:
+            ended.set()
+            renewing.result()
+            kubectl("delete", "lease", node)
 
 
 def address_towards(cluster: Cluster) -> str:
