@@ -41,6 +41,13 @@ Script = Sequence[bytes | Exception]
 """What a log stream yields: chunks, and errors between them. Its end is a clean end of file."""
 
 
+async def until(true: Callable[[], object]) -> None:
+    """Wait, for a bounded time, until the condition is true."""
+    async with asyncio.timeout(LONGEST_TEST_SECONDS):
+        while not true():  # noqa: ASYNC110 (what is waited for is of several kinds)
+            await asyncio.sleep(0.001)
+
+
 @dataclass
 class FakeKubernetes:
     """The Kubernetes API from tables: `objects` and `lists` by path (an Exception is raised), `logs` as scripts, one a read."""

@@ -21,7 +21,7 @@ from aletheia_operator.handlers.run import Shared
 from aletheia_operator.handlers.supervisor import Supervisor
 from aletheia_operator.handlers.trust import Trust
 from aletheia_operator.settings import Rights
-from tests.unit.fakes import LONGEST_TEST_SECONDS, UID, Clock, FakeFetcher, FakeInvestigations, make_tools
+from tests.unit.fakes import LONGEST_TEST_SECONDS, UID, Clock, FakeFetcher, FakeInvestigations, make_tools, until
 
 
 def make_body(uid: str = UID, generation: int = 1, status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -89,9 +89,7 @@ class Rig:
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait, for a bounded time, until the condition is true."""
-        async with asyncio.timeout(LONGEST_TEST_SECONDS):
-            while not true():  # noqa: ASYNC110 (what is waited for is of several kinds)
-                await asyncio.sleep(0.001)
+        await until(true)
 
     async def settled(self) -> None:
         """Wait until nothing runs."""
