@@ -14,7 +14,7 @@ _NO_PORT = r"""\\*["'`]?(?P<secret>[^\s"'`,\\]*[^\s"'`,\\\d][^\s"'`,\\]*|\d{6,})
 """A word of another flag than a port's: `redis-cli -p 6379 -a x`."""
 _LINE = r"(?:^|[\s/;|&(\"'`\[])"
 
-_NEXT_WORD = r"(?:\s+|\\*[\"']\s*,\s*\\*[\"'])"
+_NEXT_WORD = r"[\s\"',\\]+"
 """What is between two words of a command: blanks, or a comma if they are the items of a list."""
 _POSITIONAL = (
     r"(?i)\b(?:rabbitmqctl\s+(?:-\S+\s+)*(?:add_user|change_password|authenticate_user)\s+\S+"
@@ -71,10 +71,18 @@ RULES: tuple[ContextRule, ...] = (
                r"[\"']?(?P<secret>[^\s\"';]{6,})", checks.anything),
     ("device-key", r"(?i)\b(?:isakmp|ikev2|ipsec|tacacs-server|radius-server)\s+(?:host\s+\S+\s+)?(?:key|pre-shared-key)\s+"
                    r"(?:[0-9]\s+)?[\"']?(?P<secret>[^\s\"';]{4,})", checks.prosaic),
-    ("set-value", r"(?i)\b(?:config|configuration|env|secrets?|variables?|param|system|property|properties)\s+(?:set|put"
-                  r"|create|add|update|edit)"
-                  r"\s+(?:--?[\w-]+(?:\s+|=))*(?://\S+:)?(?P<name>[\w.-]+)(?:\s+|=)[\"']?"
+    ("set-value", r"(?i)\b(?:config|configuration|env|secrets?|variables?|param|system|property|properties|kv|etcdctl)"
+                  r"\s+(?:set|put|create|add|update|edit)"
+                  r"\s+(?:--?[\w-]+(?:\s+|=))*(?:\S*[/:])?(?P<name>[\w.-]+)(?:\s+|=)[\"']?"
                   r"(?P<secret>[^\s\"'=-][^\s\"']*)", checks.secret),
+    ("stored-value", r"\b(?:kv\s+(?:put|patch)(?:\s+-\S+)*\s+[^\s=]+|secrets?\s+(?:set|put|add|create)(?:\s+-\S+)*|config:set)"
+                     r"\s+[\w.-]+=\\*[\"']?(?P<secret>[^\s\"'\\]+(?:\s+[\w.-]+=[^\s\"'\\]+)*)", checks.prosaic),
+    ("stored-body", r"\bsecret\s+(?:set|put|add|create)\s.*?\s(?:-b|--body|--value|--data)[\s=]+\\*[\"']?"
+                    r"(?P<secret>[^\s\"'\\]+)", checks.prosaic),
+    ("substitution", r"(?:^|[\s\"'])s[/|#,~!@][^\w\s\"'/|]{0,4}\s?(?P<name>[\w.-]+)\s?[^\w\s\"'/|]{0,4}?[/|#,~!@]"
+                     r"(?P<secret>[^\s\"'/|#,~!]+)[/|#,~!@]", checks.no_word),
+    ("user-slash", r"(?i)\s(?:/r?u[:\s]\s*|-u:)[^\s/]\S*\s+(?:/r?p[:\s]\s*|-p:)\\*[\"']?(?P<secret>[^\s\"'/][^\s\"']*)",
+     checks.no_port),
     ("logon", r"(?i)(?:^|\s)\.LOGON\s+\S+/\w+,(?P<secret>[^\s;]+)", checks.anything),
     ("obscured", r"\b(?:rclone\s+obscure|caddy\s+hash-password\s+--plaintext|ctl\s+admins\s+(?:passwd|add)\s+\S+"
                  r"|admin\s+user\s+add\s+\S+\s+\S+|AuthBasicFake\s+\S+)\s+[\"']?"
@@ -130,7 +138,7 @@ _STATUS = r"/\S{1,200} \d{3}(?:\s|$)"
 FLAG = (
     r"""(?i)(?:^|[\s"'`\[(,]|\\(?:x00|u0000|0))(?:--?|/)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|credentials?"""
     r"""|creds|requirepass|masterauth|key"""
-    r"""|pass|pwd|auth|cookie|pw|authorization|stdin|pat|psk|sas|dsn|jwt|otp|pin)s?)(?P<gap>["'`]?,?\s+"""
+    r"""|pass|pwd|auth|cookie|pw|authorization|stdin|pat|psk|sas|dsn|jwt|otp|pin)s?(?:-(?:string|value|text))?)(?P<gap>["'`]?,?\s+"""
     r"""|\\*["'`]\s*,\s*|\\+(?:x00|u0000|0))(?P<quote>\\*["'`]?)(?P<first>[^\s"'`])"""
 )
 

@@ -69,7 +69,7 @@ def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]
 
 def random_argument(line: bytes, start: int) -> Iterator[Span]:
     """Yield the quoted argument of a call that begins at `start`, if it looks random: `password=decode("S3cret!pw9")`."""
-    opened = compiled(rf"""(?:await\s|new\s)?[\w$.:>-]+\(\s*(?P<open>{QUOTE})""").match(line, start)
+    opened = compiled(rf"""(?:await\s|new\s)?[\w$.:>-]+[!?]?\(\s*(?P<open>{QUOTE})""").match(line, start)
     if opened is not None:
         yield from judged(line, opened.end(), end_of_quoted(line, opened.end(), opened.group(b"open")), Kind.KEY, False)
 

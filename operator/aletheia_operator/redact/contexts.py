@@ -41,10 +41,9 @@ RULES: tuple[ContextRule, ...] = (
     ("azure-key", r"(?i)(?:primary|secondary)(?:readonly)?(?:master)?_?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                   r"(?P<secret>[A-Za-z0-9+/]{40,}={0,2})", checks.coded),
     ("used-value", r"(?i)\b(?:secret|key|token|password)\b[^:=]{0,40}\busing\s+[\"'`]?"
-                   r"(?P<secret>[\w+/=-]{20,})(?:[\s\"'`,.]|$)", checks.mixed),
+                   r"(?P<secret>[\w+/-]{20,}={0,2})(?:[\s\"'`,.]|$)", checks.mixed),
     ("printed-object", r"""(?i)\b\w*(?:secret|password|credential|apikey|token)\w*[\[({\s][^\[\](){}<>]{0,60}\bvalue="""
                        r"""["']?(?P<secret>[^\s"',\])}>]+)""", checks.coded),
-    ("jwt-call", r"""\bjwt\.(?:sign|verify|encode|decode)\([^()"']{0,80},\s*["'](?P<secret>[^"']+)["']""", checks.coded),
     ("encoded-key", r"""(?i)api_key\\*["'][^{}]*?["']encoded\\*["']\s*:\s*\\*["'](?P<secret>[A-Za-z0-9+/]{20,}={0,2})""",
      checks.coded),
     ("grant-code", r"""(?i)\bauthorization_code\b[^{}]*?\bcode\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[\w.~/%-]{10,})""",
@@ -95,11 +94,11 @@ RULES: tuple[ContextRule, ...] = (
     ("announced-value", r"(?i)\b(?:token|(?:api|access|secret|auth\w*|license|private|encryption|signing|master)[ _-]?key"
                         r"|secret"
                         r"|credential"
-                        r"|recovery codes?)(?P<between>\b[^:=\"'\n]+):\s+[\"'`]?(?P<secret>[\w.~+/=-]{20,})[\"'`]?"
+                        r"|recovery codes?)(?P<between>\b[^:=\"'\n]+):\s+[\"'`]?(?P<secret>[\w.~+/-]{20,}={0,2})[\"'`]?"
                         r"(?:[\s,;)]|\.?$)", checks.random),
     ("with-key", r"(?i)\b(?:with|using)\s+(?:the\s+|this\s+)?(?:(?:api|access|secret|auth|bearer|encryption|signing"
                  r"|license|new|old)\s+)?(?:key|token|secret|password|passphrase)\s+[\"'`]?"
-                 r"(?P<secret>[\w.~+/=-]{20,})[\"'`]?(?:[\s,;)]|\.?$)", checks.random),
+                 r"(?P<secret>[\w.~+/-]{20,}={0,2})[\"'`]?(?:[\s,;)]|\.?$)", checks.random),
     ("key-value", r"""(?:^|[\s{,\['"])\\*["']?key\\*["']?\s*(?:=>"""
                   r"""|[:=])\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{32,88}={0,2})(?:[\s"',;}\])\\]|$)""",
      checks.three_classes),
@@ -114,8 +113,6 @@ RULES: tuple[ContextRule, ...] = (
     ("bundle", r"(?i)\bBUNDLE_\w+__\w+[\"']?\s*[:=]\s*[\"']?(?:(?P<secret>[0-9a-f]{8}:[0-9a-f]{8})\b"
                r"|[\w.@-]+:(?P<secret2>[^\s\"'/]\S*))", checks.anything),
     ("sasl-response", r"\bAUTH\s+\d+\s+\w+\s.*\bresp=(?P<secret>[A-Za-z0-9+/]{8,}={0,2})", checks.anything),
-    ("attribute-value", r"""(?i)\b[\w-]*passw(?:or)?d(?:\(\d+\))?\s+value\s*[:=]?\s*\\*["'](?P<secret>[^"'\\]+)""",
-     checks.password),
     ("exim", r"\bclient_send\s*=\s*:\s*[^\s:]+\s*:\s*(?P<secret>\S+)", checks.anything),
     ("random-result", r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*".*\brandom_password\b"""
                       r"""|\brandom_password\b.*\\*"result\\*"\s*:\s*\\*"(?P<secret2>[^"\\]+)\\*\"""", checks.anything),
@@ -155,7 +152,7 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
      checks.no_port),
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
-    ("login-answer", r"334 UGFzc3dvcmQ6(?:(?:\\+r)?\\+n|\W{1,8}(?:send|C|>)\W{1,4})"
+    ("login-answer", r"334 UGFzc3dvcmQ6(?:(?:\\+r)?\\+n|(?:\\+[rn]|\W){1,8}(?:send|C|>)\W{1,4}(?:b')?)"
                      r"(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
     ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
@@ -225,8 +222,8 @@ RULES: tuple[ContextRule, ...] = (
     ("redis-command", r"""(?:->|command)\s?.{0,60}?\b(?:auth|AUTH)\(\[\s*"""
                   r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
      checks.password),
-    ("protocol-password", r"(?:^|[\s>:\]\"'(])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]+)\s*(?:$|\\r|\r|[\"')])", checks.no_test),
+    ("protocol-password", r"(?:^|[\s>:\]\"'(]|\\[rn])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\])\s*(?:$|\\+[rn]|\r|[\"')])", checks.no_test),
     ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
      checks.password),
     ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)\w*\s+cs\d=(?P<secret>\S+)", checks.password),

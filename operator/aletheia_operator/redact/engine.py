@@ -155,7 +155,7 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     """Yield (name, label, pattern, find) of every built-in rule."""
     for name, pattern in forms.patterns():
         yield name, name, pattern, partial(_find_form, pattern)
-    yield "card", "card", personal.CARD, partial(_find_checked, personal.CARD, personal.is_card)
+    yield "card", "card", personal.CARD, personal.find_cards
     yield "named", SECRET, named.CANDIDATE, named.find_named
     yield "flag", SECRET, commands.FLAG, commands.find_flags
     yield "url-password", SECRET, urls.URL, urls.find_urls

@@ -6,12 +6,14 @@ from aletheia_operator.redact.contexts import ContextRule
 RULES: tuple[ContextRule, ...] = (
     ("xml", r"""(?i)<(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d(?:[-_]?\w{1,20})?|passphrase|secret|token|credentials?"""
             r"""|[\w.-]key"""
-            r"""|authorization|pwd|pass|pat|psk|pin|jwt))"""
+            r"""|authorization|pwd|pass|passcode|pat|psk|pin|otp|jwt))"""
             r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
+    ("xml-session", r"(?i)<(?:\w+:)?session_?id(?:\s[^<>]*)?>(?P<secret>[^<]{16,})</", checks.random),
     ("xml-data", r"""(?i)(?:passw(?:or)?d|passphrase|secret|token|pwd)>\s*<!\[CDATA\[(?P<secret>.+?)\]\]>""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
-    ("plist", r"""(?i)<(?:key|name)>(?P<name>[\w .-]+)</(?:key|name)>\s*<(?:string|value)>(?P<secret>[^<>]+)<""",
+    ("plist", r"""(?i)(?:<(?:key|name)(?:\s[^<>]*)?>|<entry>\s*<string>)(?P<name>[\w .-]+)</\w+>\s*"""
+              r"""(?:<(?:string|value)(?:\s[^<>]*)?>\s*){1,2}(?P<secret>[^<>]+)<""",
      checks.secret),
     ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data|\w+:attribute)\s+(?:key|name"""
               r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?:\s*<(?:\w+:attribute)?value[^<>]*>)?"""

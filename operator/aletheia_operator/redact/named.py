@@ -48,7 +48,8 @@ _LONG = (
     r"|contrase(?:ñ|n)a|senha|wachtwoord|mot[-_ ]?de[-_ ]?passe|пароль|密码|密碼|パスワード|비밀번호"
     r"|parola(?: d.ordine)?|(?:ş|s)ifre|art[-_]api|code[-_.]?verifier|device[-_.]?code|(?:client|saml)[-_]?(?:response"
     r"|assertion)"
-    r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana"
+    r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana|l(?:ö|o)senord|passord|adgangskode|[hg]eslo|jelsz(?:ó|o)"
+    r"|lozinka|mật[-_ ]?khẩu"
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
     r"|shared[-_.]?access|honeycomb-team"
 )
@@ -115,6 +116,8 @@ def find_named(line: bytes) -> Iterator[Span]:
             continue  # the call of a function: `GetAuthorization("x"): no such file`
         if join == b":" and not close and (found.before == b":" or b"/" in name):
             continue  # a part of an ARN or of a key with colons; or the tag of an image
+        if (join == b":" and line[end : end + 2] == b"//") or (found.before == b"=" and found.join.strip() in (b"->", b"=>")):
+            continue  # the scheme of a URL: `ref+secrets://db`; or a value that changes: `type=password -> type=text`
         for begin, stop in reach.look(end, partial(_values_in, found)):
             at = max(at, stop)
             yield begin, stop
@@ -245,6 +248,14 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
     )
     if wanted and value and b" " not in value and is_secret(kind, value, False):
         yield start, end
+    if kind is Kind.PASSWORD and b"," not in spaced:
+        yield from _next_quoted(line, end)
+
+
+def _next_quoted(line: bytes, end: int) -> Iterator[Span]:
+    """Yield the text in quotes after one that ends at `end`: `password "Auth" "hunter2"`."""
+    if (opener := compiled(rf"(?:{QUOTE})\s(?P<open>{QUOTE})").match(line, end)) is not None:
+        yield from judged(line, opener.end(), end_of_quoted(line, opener.end(), opener.group(b"open")), Kind.PASSWORD, False)
 
 
 def _bare_value(name: _Name, start: int) -> Iterator[Span]:
@@ -284,7 +295,10 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
             end = whole
     elif name.join == b":" and name.before in (b"{", b" ") and line.find(b"{", 0, name.start) >= 0:
         end = max(end, _struct_value_end(line, start, end))
-    if prose:
+    quoted = prose and kind is Kind.PASSWORD and name.before in (b'"', b"'")
+    if quoted and compiled(r"\w*[\d!#$%^*@&]").match(line, start, end) is not None:
+        end = max(end, end_of_quoted(line, start, name.before))  # a line in quotes: `near "password: Ha!ry: Potter"`
+    elif prose:
         end = start + len(line[start:end].rstrip(b".,;:"))
     if colon and name.last.lower() in (b"tokens", b"secrets") and is_name(line[start:end]):
         return  # names of objects

@@ -68,6 +68,7 @@ _PASSWORDS = (
     "password", "passwd", "passphrase", "passwort", "kennwort", "passcode", "passwrd", "pwrd", "passwds", "passwords",
     "contraseña", "contrasena", "senha", "wachtwoord", "motdepasse", "пароль", "密码", "密碼", "パスワード", "비밀번호",
     "requirepass", "masterauth", "parola", "şifre", "sifre", "hasło", "haslo", "passphrases", "salasana", "authtok",
+    "lösenord", "losenord", "passord", "adgangskode", "heslo", "geslo", "jelszó", "jelszo", "lozinka", "mậtkhẩu",
 )  # fmt: skip
 _SECRETS = (
     "secret", "secrets", "token", "tokens", "apikey", "apikeys", "credential", "credentials", "creds", "accesskey", "secretkey",
@@ -119,7 +120,7 @@ _ENDINGS = {
     ("pass", "phrase"): Kind.PASSWORD, ("pass", "word"): Kind.PASSWORD, ("pass", "code"): Kind.PASSWORD,
     ("pass", "phrases"): Kind.PASSWORD, ("pass", "words"): Kind.PASSWORD, ("seed", "phrase"): Kind.PASSWORD,
     ("recovery", "phrase"): Kind.PASSWORD, ("mot", "de", "passe"): Kind.PASSWORD,
-    ("mot", "passe"): Kind.PASSWORD, ("parola", "d", "ordine"): Kind.PASSWORD,
+    ("mot", "passe"): Kind.PASSWORD, ("mật", "khẩu"): Kind.PASSWORD, ("parola", "d", "ordine"): Kind.PASSWORD,
     ("auth", "code"): Kind.CODE, ("security", "code"): Kind.CODE, ("verification", "code"): Kind.CODE,
     ("otp", "code"): Kind.CODE, ("sms", "code"): Kind.CODE, ("mfa", "code"): Kind.CODE, ("2fa", "code"): Kind.CODE,
     ("totp", "code"): Kind.CODE, ("time", "code"): Kind.CODE, ("confirmation", "code"): Kind.CODE,

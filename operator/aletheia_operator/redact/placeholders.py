@@ -6,6 +6,7 @@ from aletheia_operator.redact.randomness import has_random_word
 TOKEN = r"\[redacted(?::[a-z0-9-]{1,40}){0,2}\]"  # noqa: S105
 """Pattern of the tokens that replace secrets."""
 
+_HIDDEN = "(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed|sensitive)"
 _MASK = (
     r"(?is)^(?:"
     r"[|>][-+]?\d?|\d+ (?:bytes?|bits?|chars?|characters?)|.{0,8}(?:\.{3}|…).{0,12}|[\w.@+-]{1,40}:[*]{3,}"
@@ -13,8 +14,7 @@ _MASK = (
     r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
     r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|DATA\+OMITTED|0xc000[0-9a-f]{6}\??"
-    r"|\[?(?:value |)(?:redacted|filtered|masked|hidden|removed|protected|secret|omitted|sanitized|scrubbed"
-    r"|sensitive)[\w -]{0,30}\]?"
+    rf"|(?:value )?{_HIDDEN}(?:[ _-]\D{{0,30}})?|\[(?:value )?{_HIDDEN}[\w -]{{0,30}}\]?"
     r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
     r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
     r"|credential|value)s?(?:[-_ ]here)?"
@@ -50,7 +50,7 @@ _VARIABLE = (
     r"|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?)$"
 )
 _EXPRESSION = (
-    r"^(?:env:\w+|env\.\w+|(?:process\.env|import\.meta\.env|os\.(?:environ|getenv)|System\.getenv)(?:\W.*)?"
+    r"^(?:(?:[A-Z0-9]+_)*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|TOKEN|SECRET|API_?KEY)|Secrets?(?:[A-Z][a-z]+)+|env:\w+|env\.\w+|(?:process\.env|import\.meta\.env|os\.(?:environ|getenv)|System\.getenv)(?:\W.*)?"
     r"|\$\w+(?:->\w*|::\$?\w+|\[(?:[\w$'\".-]+\])?|\([\w$'\",. -]*\)?)+[,;)]*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"

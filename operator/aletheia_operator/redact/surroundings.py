@@ -6,6 +6,8 @@ from aletheia_operator.redact.randomness import has_random_word
 
 _SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
 """A word before the token of a language model."""
+_LEXED = r"""\s*\\*["']?(?:[A-Z]{2,15}_)*[A-Z]{2,15}(?:[\s"',;:)}\\]|$)"""
+"""The name of a token of a parser: `token=LPAREN text="("`."""
 _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
 """A path in quotes, and a message: `cannot load key "/etc/tls/tls.key": no such file`."""
 _VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
@@ -17,7 +19,8 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
     """Return the kind of a name in its line: None if its value is no secret there, KEY if only a random value is one."""
     small = name.lower()
     if small in (b"token", b"tokens"):
-        return Kind.KEY if compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None else kind
+        special = compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
+        return Kind.KEY if special or (name == small and compiled(_LEXED).match(line, end) is not None) else kind
     if line[start : start + 1] == b"/":
         return Kind.KEY if compiled(_FILE).search(line[start:end]) is not None else kind
     if small in (b"pwd", b"oldpwd"):  # a shell's directory
@@ -45,14 +48,14 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
     return compiled(_TYPE).match(line, at) is not None
 
 
-_CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\([\w.]+[,)]"""
+_CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*[!?]?\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[!?]?\(:?[\w.]+[,)]"""
 _STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
 _NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:"
 """The fields of Go after one that is empty: `{Password: Host:db Port:5432}`."""
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 _CODE = (
     r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\])|::\$?\w)"""
-    r"""|[A-Za-z_][\w.]*(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+    r"""|[A-Za-z_][\w.]*[!?]?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 )
 
 

@@ -25,7 +25,9 @@ _WORDS = byte_words(
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
-    omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed
+    omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed converting parsing
+    retype re-enter reenter repeat confirm verify again new old current previous latest pending awscurrent awsprevious
+    awspending production staging files compat sss systemd
     """
 )
 """Words that describe or replace secrets."""
@@ -38,8 +40,8 @@ _CODED = (
     r"|\S*\d\S*[!#$%^*?&@]\S*)$"
 )
 _FIELD_NAME = (
-    r"(?i)^(?:(?:access|api|auth|authenticity|bearer|client|csrf|xsrf|id|refresh|session|user|admin|db|database|root|redis|postgres"
-    r"|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
+    r"(?i)^(?:x[-_])?(?:(?:access|api|auth|authenticity|bearer|client|csrf|xsrf|id|refresh|session)[-_.]?"
+    r"|(?:user|admin|db|database|root|redis|postgres|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
 )
 """The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
 _COUNT = r"(?i)^(?:[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)|\d{1,4}\.\d{1,3})$"
@@ -55,7 +57,7 @@ _CRYPT = (
 
 def is_message(value: bytes) -> bool:
     """Return whether a value is a sentence about a secret: `This field is required.`, `must be at least 8 characters`."""
-    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][A-Za-z' ,-]*[ \w]*[.!]?$").search(value) is None:
+    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][\w' ,:/()-]*[.!]?$").search(value) is None:
         return False
     return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS
 
@@ -121,7 +123,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
     match kind:
         case Kind.PASSWORD:
             first = small.partition(b" ")[0].rstrip(b",:;")
-            return not prose or not (first in _WORDS or first in (b"password", b"passwd"))
+            return not prose or not (first in _WORDS or first in (b"password", b"passwords", b"passwd"))
         case Kind.PASS:
             return not (value.isdigit() and len(value) < 6) and is_secret(Kind.PASSWORD, value, prose)
         case Kind.CODE:

@@ -11,7 +11,7 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth")
+STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth")
 STORED_LOOKALIKES = tuple(
-    f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
+    f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
 )
