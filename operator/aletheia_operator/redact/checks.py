@@ -125,6 +125,16 @@ def stated_password(value: bytes) -> bool:
     return three_kinds(value) and stated(value)
 
 
+def coded_no_cipher(value: bytes) -> bool:
+    """Return whether a value looks random, and is not the name of a cipher: `aes-256-cbc`."""
+    return coded(value) and compiled(r"(?i)^(?:aes|des|rsa|ecdh|hmac|sha|chacha|camellia|aria)\d*[_-]").search(value) is None
+
+
+def unbroken(value: bytes) -> bool:
+    """Return whether a value has digits and letters, and a part without `-` and `_` that is longer than words and dates."""
+    return mixed(value) and compiled(r"[A-Za-z0-9]{16,}").search(value) is not None
+
+
 def coded_no_name(value: bytes) -> bool:
     """Return whether a value looks random, and is not the name of a Kubernetes object."""
     return coded(value) and not is_name(value)

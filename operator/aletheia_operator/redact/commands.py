@@ -72,16 +72,17 @@ RULES: tuple[ContextRule, ...] = (
     ("device-key", r"(?i)\b(?:isakmp|ikev2|ipsec|tacacs-server|radius-server)\s+(?:host\s+\S+\s+)?(?:key|pre-shared-key)\s+"
                    r"(?:[0-9]\s+)?[\"']?(?P<secret>[^\s\"';]{4,})", checks.prosaic),
     ("set-value", r"(?i)\b(?:config|configuration|env|secrets?|variables?|param|system|property|properties|kv|etcdctl)"
-                  r"\s+(?:set|put|create|add|update|edit)"
+                  r"[\s:]+(?:set|put|create|add|update|edit)"
                   r"\s+(?:--?[\w-]+(?:\s+|=))*(?:\S*[/:])?(?P<name>[\w.-]+)(?:\s+|=)[\"']?"
                   r"(?P<secret>[^\s\"'=-][^\s\"']*)", checks.secret),
-    ("stored-value", r"\b(?:kv\s+(?:put|patch)(?:\s+-\S+)*\s+[^\s=]+|secrets?\s+(?:set|put|add|create)(?:\s+-\S+)*|config:set)"
+    ("stored-value", r"\b(?:kv\s+(?:put|patch)(?:\s+-\S+)*\s+[^\s=]+|write(?:\s+-\S+)*\s+(?:secret|kv)/[^\s=]+"
+                     r"|secrets?\s+(?:set|put|add|create)(?:\s+-\S+)*|config:set)"
                      r"\s+[\w.-]+=\\*[\"']?(?P<secret>[^\s\"'\\]+(?:\s+[\w.-]+=[^\s\"'\\]+)*)", checks.prosaic),
     ("stored-body", r"\bsecret\s+(?:set|put|add|create)\s.*?\s(?:-b|--body|--value|--data)[\s=]+\\*[\"']?"
                     r"(?P<secret>[^\s\"'\\]+)", checks.prosaic),
-    ("substitution", r"(?:^|[\s\"'])s[/|#,~!@][^\w\s\"'/|]{0,4}\s?(?P<name>[\w.-]+)\s?[^\w\s\"'/|]{0,4}?[/|#,~!@]"
-                     r"(?P<secret>[^\s\"'/|#,~!]+)[/|#,~!@]", checks.no_word),
-    ("user-slash", r"(?i)\s(?:/r?u[:\s]\s*|-u:)[^\s/]\S*\s+(?:/r?p[:\s]\s*|-p:)\\*[\"']?(?P<secret>[^\s\"'/][^\s\"']*)",
+    ("substitution", r"(?:^|[\s\"'])s[/|#,~!@][^\w\s\"'/|]{0,4}\s?(?P<name>[\w.-]+)(?:[^\w\"'/|][^\"'/|]{0,30})?[/|#,~!@]"
+                     r"(?:\\\d)?(?P<secret>[^\s\"'/|#,~!=]+={0,2})[/|#,~!@]", checks.no_word),
+    ("user-slash", r"(?i)\s(?:/r?u[:\s]\s*|-u:)[^\s/]\S*\s+(?:/r?p[:\s]\s*|-p:)\\*[\"']?(?P<secret>[^\s\"'/][^\s\"']{3,})",
      checks.no_port),
     ("logon", r"(?i)(?:^|\s)\.LOGON\s+\S+/\w+,(?P<secret>[^\s;]+)", checks.anything),
     ("obscured", r"\b(?:rclone\s+obscure|caddy\s+hash-password\s+--plaintext|ctl\s+admins\s+(?:passwd|add)\s+\S+"

@@ -152,8 +152,9 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
      checks.no_port),
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
-    ("login-answer", r"334 UGFzc3dvcmQ6(?:(?:\\+r)?\\+n|(?:\\+[rn]|\W){1,8}(?:send|C|>)\W{1,4}(?:b')?)"
-                     r"(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
+    ("login-answer", r"334 UGFzc3dvcmQ6(?:\\+r)?\\+n(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
+    ("login-reply", r"334 UGFzc3dvcmQ6\b.{0,40}?(?:[^\w+/=]|\\+[rn])(?P<secret>[A-Za-z0-9+/]{8,}={0,2})(?:[^\w+/=]|$)",
+     checks.coded),
     ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
      checks.anything),

@@ -8,13 +8,13 @@ RULES: tuple[ContextRule, ...] = (
             r"""|[\w.-]key"""
             r"""|authorization|pwd|pass|passcode|pat|psk|pin|otp|jwt))"""
             r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
-    ("xml-session", r"(?i)<(?:\w+:)?session_?id(?:\s[^<>]*)?>(?P<secret>[^<]{16,})</", checks.random),
+    ("xml-session", r"(?i)<(?:\w+:)?(?:session_?id|\w*ticket)(?:\s[^<>]*)?>(?P<secret>[^<]{16,})</", checks.random),
     ("xml-data", r"""(?i)(?:passw(?:or)?d|passphrase|secret|token|pwd)>\s*<!\[CDATA\[(?P<secret>.+?)\]\]>""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
-    ("plist", r"""(?i)(?:<(?:key|name)(?:\s[^<>]*)?>|<entry>\s*<string>)(?P<name>[\w .-]+)</\w+>\s*"""
-              r"""(?:<(?:string|value)(?:\s[^<>]*)?>\s*){1,2}(?P<secret>[^<>]+)<""",
-     checks.secret),
+    ("plist", r"""(?i)(?:<(?:[\w-]+[:-])?(?:key|name)(?:\s[^<>]*)?>|<(?:entry|void)(?:\s[^<>]*)?>\s*<string>)"""
+              r"""(?P<name>[\w .-]+)</[\w:-]+>\s*(?:<(?:[\w-]+[:-])?(?:string|value)(?:\s[^<>]*)?>\s*){1,2}"""
+              r"""(?P<secret>[^<>]+)<""", checks.secret),
     ("entry", r"""(?i)<(?:entry|property|string|param|item|var|env|setting|arg|data|\w+:attribute)\s+(?:key|name"""
               r"""|id)=["'](?P<name>[\w.-]+)["'][^<>]*>(?:\s*<(?:\w+:attribute)?value[^<>]*>)?"""
               r"""(?P<secret>[^<>]+)<""", checks.secret),

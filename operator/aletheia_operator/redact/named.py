@@ -49,7 +49,7 @@ _LONG = (
     r"|parola(?: d.ordine)?|(?:ş|s)ifre|art[-_]api|code[-_.]?verifier|device[-_.]?code|(?:client|saml)[-_]?(?:response"
     r"|assertion)"
     r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana|l(?:ö|o)senord|passord|adgangskode|[hg]eslo|jelsz(?:ó|o)"
-    r"|lozinka|mật[-_ ]?khẩu"
+    r"|lozinka|mật[-_ ]?khẩu|парола|slapta(?:ž|z)odis|parool|sandi"
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
     r"|shared[-_.]?access|honeycomb-team"
 )
@@ -114,8 +114,8 @@ def find_named(line: bytes) -> Iterator[Span]:
         found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
         if kind in HEADERS and close.find(b"(") >= 0:
             continue  # the call of a function: `GetAuthorization("x"): no such file`
-        if join == b":" and not close and (found.before == b":" or b"/" in name):
-            continue  # a part of an ARN or of a key with colons; or the tag of an image
+        if join == b":" and not close and (found.before == b":" or b"/" in name[kind is Kind.PASSWORD :]):
+            continue  # a part of an ARN or of a key with colons; or the tag of an image, but not `/password:x`
         if (join == b":" and line[end : end + 2] == b"//") or (found.before == b"=" and found.join.strip() in (b"->", b"=>")):
             continue  # the scheme of a URL: `ref+secrets://db`; or a value that changes: `type=password -> type=text`
         for begin, stop in reach.look(end, partial(_values_in, found)):

@@ -69,6 +69,7 @@ _PASSWORDS = (
     "contraseña", "contrasena", "senha", "wachtwoord", "motdepasse", "пароль", "密码", "密碼", "パスワード", "비밀번호",
     "requirepass", "masterauth", "parola", "şifre", "sifre", "hasło", "haslo", "passphrases", "salasana", "authtok",
     "lösenord", "losenord", "passord", "adgangskode", "heslo", "geslo", "jelszó", "jelszo", "lozinka", "mậtkhẩu",
+    "парола", "slaptažodis", "slaptazodis", "parool", "sandi",
 )  # fmt: skip
 _SECRETS = (
     "secret", "secrets", "token", "tokens", "apikey", "apikeys", "credential", "credentials", "creds", "accesskey", "secretkey",

@@ -30,7 +30,7 @@ _ENCRYPTED = (
 )
 """What sops, eyaml and ejson write, perhaps cut at a line's end, and digests."""
 _ADDRESS = (
-    r"^(?:(?i:(?:file|vault|ref\+\w+|gcp-?sm|awssm|aws-?sm|asm|ssm|op|secret|secrets|sm|env|k8s|azkv|azurekeyvault"
+    r"^(?:(?i:(?:file|vault|ref\+[\w+]+|gcp-?sm|awssm|aws-?sm|asm|ssm|op|secret|secrets|sm|env|k8s|azkv|azurekeyvault"
     r"|keyvault|conjur"
     r"|doppler|infisical|kms)):(?://|[\w/.-]+[#/]).*"
     r"|arn:aws[\w-]*:.*|projects/[\w-]+/secrets/.*|@\.?/.*"
@@ -54,7 +54,7 @@ _EXPRESSION = (
     r"|\$\w+(?:->\w*|::\$?\w+|\[(?:[\w$'\".-]+\])?|\([\w$'\",. -]*\)?)+[,;)]*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
-    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
+    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[!?]?[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
     r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
     r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+)$"
 )

@@ -29,8 +29,9 @@ RULES: tuple[ContextRule, ...] = (
      checks.coded),
     ("storage-key", r"(?i)\b(?:s3(?:cluster)?|gcs|oss|cosn|deltalake|iceberg"
                     r"|hudi)\(\s*'[^']*'\s*,\s*'(?P<secret>[A-Z0-9]{16,})'", checks.coded),
-    ("storage-format", r"\b(?i:s3\w{0,7}|gcs|oss|cosn|deltalake|iceberg|hudi)\(\s*(?:'[^']*'\s*,\s*){2,3}?"
-                       r"'(?P<secret>[^']+)'\s*,\s*'[A-Z]\w*'", checks.anything),
+    ("storage-format", r"(?i:\b(?:s3|gcs|oss|cosn|azure|deltalake|iceberg|hudi)\w*)\(\s*'[^']*'\s*,\s*"
+                       r"(?:(?:'[^']*'\s*,\s*){1,3}?'(?P<secret>[^']+)'\s*,\s*'[A-Z]\w*'"
+                       r"|'[^'A-Z][^']*'\s*,\s*'(?P<secret2>[^'\s]+)'\s*\))", checks.anything),
     ("sql-cipher", r"""(?i)\b(?:pgp_sym_(?:en|de)crypt(?:_bytea)?|(?:aes|des)_(?:en|de)crypt)\("""
                    r"""(?:[^'(),]|'[^']*'|\([^()]*\)){1,16}?,\s*'(?P<secret>[^']+)'"""
                    r"""|\b(?:en|de)cryptbypassphrase\(\s*N?'(?P<secret2>[^']+)'""", checks.password),

@@ -1,11 +1,12 @@
 """Judges by the text around a name and its value whether the name is that of a secret."""
 
 from aletheia_operator.redact.names import Kind
-from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.patterns import byte_words, compiled
 from aletheia_operator.redact.randomness import has_random_word
 
 _SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
 """A word before the token of a language model."""
+_TOKENS = byte_words("token tokens expected_token actual_token lookahead_token")
 _LEXED = r"""\s*\\*["']?(?:[A-Z]{2,15}_)*[A-Z]{2,15}(?:[\s"',;:)}\\]|$)"""
 """The name of a token of a parser: `token=LPAREN text="("`."""
 _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
@@ -18,7 +19,7 @@ _PSQL = r"(?i)\b(?:user|role|with|encrypted|alter)\b"
 def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kind | None:
     """Return the kind of a name in its line: None if its value is no secret there, KEY if only a random value is one."""
     small = name.lower()
-    if small in (b"token", b"tokens"):
+    if small in _TOKENS:
         special = compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
         return Kind.KEY if special or (name == small and compiled(_LEXED).match(line, end) is not None) else kind
     if line[start : start + 1] == b"/":

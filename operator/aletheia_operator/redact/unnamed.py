@@ -114,15 +114,15 @@ RULES: tuple[ContextRule, ...] = (
     ("jaas-users", r"""LoginModule\s[^;{}]*?\buser_[\w.-]+=\\*"(?P<secret>[^"\\]+(?:\\*"\s+user_[\w.-]+=\\*"[^"\\]+)*)""",
      checks.anything),
     ("mailed-link", r"(?i)/[\w-]*(?:reset|activat|confirm|verif|recover|invit|magic)[\w-]*"
-                    r"(?:/[\w=-]+)?/(?P<secret>[\w-]{16,})(?:[/?#\s\"'<>\\]|$)", checks.random),
-    ("refused-value", r"""(?i)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|key|pwd))(?:\(\d+\))?\\*["'\]]?:?\s+"""
-                      r"""(?:Input\s[^\[\]]{1,80}\[type=\w+, input_value="""
-                      r"""|(?:(?:invalid|unsupported|rejected|with)\s+)?value[:=]?\s*"""
-                      r"""|(?:converting|parsing)\s+)\\*["'\[](?P<secret>[^"'\[\]\\]+)""", checks.secret),
-    ("signing-call", r"""(?i)\b(?:jwt|jws|jsonwebtoken)(?:\.|::)(?:sign|verify|encode|decode)\("""
-                     r"""(?:\{[^{}]{0,200}\}|[^()"']{0,80}),\s*\\*["'](?P<secret>[^"'\\]+)"""
-                     r"""|(?:\b(?:create_?hmac|hash_hmac)\(\s*["'][\w-]+["']\s*,\s*(?:[^,()"']{1,80},\s*)?|HMAC(?:SHA)?\d{3}\(\s*"""
-                     r"""|\bhmac\.new\(\s*b?)\\*["'](?P<secret2>[^"'\\]+)""", checks.coded),
+                    r"(?:/[\w=-]+)?/(?P<secret>[\w-]{16,})(?:[/?#\s\"'<>\\]|$)", checks.unbroken),
+    ("refused-value", r"""(?i)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|key|pwd))(?:\(\d+\))?\\*["'`\]]?[:,]?"""
+                      r"""\s+(?:[A-Z][^\[\]]{1,120}\[type=\w+, input_value="""
+                      r"""|(?:(?:invalid|unsupported|rejected|with)\s*)?value[:=]?\s*|(?:converting|parsing)\s+|\()"""
+                      r"""\\*["'`\[](?P<secret>[^"'`\[\]\\]+)""", checks.secret),
+    ("signing-call", r"""(?i)(?:\b(?:jwt|jws|jsonwebtoken|jose)(?:\.|::)\w+|hmac(?:sha)?\d*(?:\.\w+)?|hmacshakeyfor"""
+                     r"""|\.signwith|_(?:en|de)crypt|\bcookie_?parser)"""
+                     r"""\(\s*(?:(?:\{[^{}]{0,200}\}|[^()"']{0,80}|["'](?:sha|md|aes|des)[\w-]*["']),\s*){0,2}"""
+                     r"""b?\\*["'](?P<secret>[^"'\\]+)""", checks.coded_no_cipher),
     ("secure-value", r"(?i)\bSecureString\s+--value\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
     ("driver-connect", r"""->connect\([^()'"]{0,40}'[^']*',\s*'(?P<secret>[^']+)'""", checks.password),
     ("more-keys", r"(?i)(?:keys|secrets|tokens)\s*[=:]\s*[\w+/=-]{16,},\s?(?P<secret>[\w+/=,-]{16,})", checks.coded),

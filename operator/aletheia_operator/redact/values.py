@@ -27,7 +27,7 @@ _WORDS = byte_words(
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
     omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed converting parsing
     retype re-enter reenter repeat confirm verify again new old current previous latest pending awscurrent awsprevious
-    awspending production staging files compat sss systemd
+    awspending production staging files compat sss systemd db nis path authentication
     """
 )
 """Words that describe or replace secrets."""
@@ -57,7 +57,7 @@ _CRYPT = (
 
 def is_message(value: bytes) -> bool:
     """Return whether a value is a sentence about a secret: `This field is required.`, `must be at least 8 characters`."""
-    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][\w' ,:/()-]*[.!]?$").search(value) is None:
+    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][\w' ,.:/()-]*!?$").search(value) is None:
         return False
     return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS
 

@@ -11,7 +11,10 @@ LOOKALIKES = {
     "lookalikes-third": third.lookalikes,
     "lookalikes-fourth": fourth.lookalikes,
 }
-STORED = ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth")
+STORED = (
+    "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth",
+)  # fmt: skip
 STORED_LOOKALIKES = tuple(
-    f"lookalikes-{name}" for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
+    f"lookalikes-{name}"
+    for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth")
 )
