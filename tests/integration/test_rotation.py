@@ -14,7 +14,7 @@ from tests.support.operator import Kubectl, Operator, artifact_of, check_session
 pytestmark = pytest.mark.cluster
 
 ROTATED_LINES = 50_000  # larger than the size from which the API's reader infers a rotation
-WRITER = """awk 'BEGIN { for (i = 1; i <= 160000; i++) {
+WRITER = """awk 'BEGIN { for (i = 1; i <= 240000; i++) {
   printf "line %06d of a log that is written faster than its node keeps it: %0165d\\n", i, i
   if (i % 400 == 0) { fflush(); system("usleep 40000") } } }'; sleep 600"""
 
@@ -53,8 +53,8 @@ def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
         return len(head) > 2 and int(head[2]) > ROTATED_LINES
 
     until(rotated, 60, "the node has put the beginning aside")
-    node = kubectl.investigate("node", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "node"})
     api = kubectl.investigate("api", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "api"})
+    node = kubectl.investigate("node", window={"lookback": "30m"}, targets=[{"pod": "writer"}], logs={"via": "node"})
     assert node["status"]["phase"] == "Completed", node["status"]["gaps"]
     found = numbers(node)
     assert found == list(range(1, len(found) + 1))
@@ -65,3 +65,19 @@ def test_a_log_that_is_rotated(kubectl: Kubectl, operator: Operator) -> None:
     assert not evidence_of(api) or numbers(api)[0] > ROTATED_LINES, "just after a rotation there may be nothing at all"
     for resource in (node, api):
         check_session(session_of(resource))
+
+
+def test_a_log_that_is_rotated_after_its_last_line(kubectl: Kubectl, operator: Operator) -> None:
+    """The API shows an empty log, which is a note; the node's files give every line."""
+    kubectl.apply(pod("burst", "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 100; sleep 600"))
+    kubectl.wait("pod/burst", "condition=Ready")
+    until(lambda: kubectl_logs(kubectl, "burst", "--limit-bytes=64"), 30, "the pod has written")
+    until(lambda: not kubectl_logs(kubectl, "burst", "--limit-bytes=64"), 30, "the node has put all lines aside")
+    api = kubectl.investigate("burst-api", window={"lookback": "30m"}, targets=[{"pod": "burst"}], logs={"via": "api"})
+    node = kubectl.investigate("burst-node", window={"lookback": "30m"}, targets=[{"pod": "burst"}], logs={"via": "node"})
+    assert [(gap["target"], gap["reason"], gap["severity"]) for gap in api["status"]["gaps"]] == [
+        ("pod/burst container/app (run 0)", "LogRotated", "note")
+    ]
+    assert api["status"]["phase"] == "Completed"
+    assert evidence_of(node)[0]["count"] == 30_000
+    assert not node["status"].get("gaps")

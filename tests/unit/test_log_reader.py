@@ -117,9 +117,9 @@ ABC = [at(1, "a"), at(2, "b"), at(3, "c")]
 ONE = len(ABC[0])
 
 
-async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None]) -> Reading:
+async def read_from(lines: list[bytes], *breaks: tuple[int, Exception | None], run: Run | None = None) -> Reading:
     """Read a log of these lines, of which the first answers break off."""
-    reading = Reading()
+    reading = Reading(run=run)
     reading.kubernetes = FakeKubernetesLogs(lines={"app": lines}, breaks=breaks)
     return await reading.read()
 
@@ -366,6 +366,29 @@ async def test_a_log_without_a_line_in_the_window_is_whole() -> None:
     reading = await read_from([b"2026-11-22T10:00:00.000000000Z old\n"])
     assert reading.lines == []
     assert reading.missing == []
+
+
+@pytest.mark.parametrize(
+    ("run", "reasons"),
+    [
+        pytest.param(Run("app", 0, started_at="2026-11-22T11:00:00Z"), [GapReason.LOG_ROTATED], id="running"),
+        pytest.param(Run("app", 0, started_at="2026-11-22T11:59:59Z"), [], id="just started"),
+        pytest.param(
+            Run("app", 0, started_at="2026-11-22T11:00:00Z", finished_at="2026-11-22T11:00:05Z"),
+            [GapReason.LOG_ROTATED],
+            id="ended",
+        ),
+        pytest.param(
+            Run("app", 0, started_at="2026-11-22T11:00:00Z", finished_at="2026-11-22T11:00:01Z"), [], id="ended at once"
+        ),
+    ],
+)
+async def test_a_log_without_any_line_may_have_been_rotated(run: Run, reasons: list[GapReason]) -> None:
+    """It may also have been empty all the time, so this is a note."""
+    reading = await read_from([], run=run)
+    assert reading.lines == []
+    assert reading.reasons == reasons
+    assert {missing.severity for missing in reading.missing} <= {"note"}
 
 
 async def test_a_log_that_cannot_be_had_at_all_has_the_sources_reason() -> None:

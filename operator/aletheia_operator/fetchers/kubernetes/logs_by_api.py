@@ -22,7 +22,7 @@ from aletheia_operator.text.timestamps import NANOSECONDS, parse_nanoseconds, to
 MAX_BROKEN_READS = 3  # in a row, without a new line
 ROTATED_BYTES = 256 * 1024  # a rotation is inferred if this much is missing by the log's rate: a quarter of the smallest file
 EMPTY_SECONDS = (0.1, 0.3, 0.6)  # waits for a line of an empty log of a running container: it may just have been rotated
-YOUNG_SECONDS = 2.0  # a younger file does not show the log's rate
+YOUNG_SECONDS = 2.0  # a younger file does not show the log's rate, and a younger container need not have written
 _TAIL_BYTES = 256 * 1024
 _HEAD_BYTES = 4 * 1024 * 1024
 _FIRST_LINE_BYTES = 64
@@ -118,7 +118,7 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
             log.complete = True
             return
         if step is NextStep.WAIT and not waits:
-            step = NextStep.CHECK_RUN if log.position.lines else NextStep.END
+            step = _step_without_a_line(log)
         if step is NextStep.CHECK_RUN:
             if await restarted():
                 return
@@ -187,6 +187,25 @@ async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
     if tail < log.start or await _ends_with_a_part(log, source):
         return NextStep.END
     raise Unavailable("the stream ends before the log does")
+
+
+def _step_without_a_line(log: RunLog) -> NextStep:
+    """Return the step after a log stayed empty. Adds a note if the node may have rotated away all lines before the first read.
+
+    The new file of a rotated log is empty until the container writes again.
+    """
+    if log.position.lines:
+        return NextStep.CHECK_RUN
+    begun = parse_nanoseconds((log.run.started_at or "").encode())
+    ended = parse_nanoseconds((log.run.finished_at or log.stop).encode())
+    if begun is not None and ended is not None and ended - begun > YOUNG_SECONDS * NANOSECONDS:
+        log.add_gap(
+            GapReason.LOG_ROTATED,
+            f"the log has no line, and the container was started at {log.run.started_at}: it wrote none, or the node rotated"
+            " the log after its last line. logs.via: node would tell",
+            "note",
+        )
+    return NextStep.END
 
 
 def _add_gap_of_skipped_lines(log: RunLog) -> None:
