@@ -82,10 +82,10 @@ def investigate(kubectl: Kubectl, name: str, *targets: Any, **spec: Any) -> Any:
 
 def test_a_rollout_and_its_vanished_pods(place: Kubectl) -> None:
     """Rollouts are listed with their images; each pod that the rollout replaced is a gap with its revision."""
-    place.apply(deployment("web", "sleep 3600", 2))
+    place.apply(deployment("web", "echo started; sleep 3600", 2))
     place("rollout", "status", "deployment/web", "--timeout=60s")
     before = {item["metadata"]["name"] for item in place.get("pods", "-l", "app=web")["items"]}
-    place.apply(deployment("web", "sleep 3600", 2, image=SAME_IMAGE))
+    place.apply(deployment("web", "echo started; sleep 3600", 2, image=SAME_IMAGE))
     place("rollout", "status", "deployment/web", "--timeout=60s")
     until(lambda: len(place.get("pods", "-l", "app=web")["items"]) == 2, 60, "the old pods are gone")
     resource = investigate(place, "rollout", of("web"))

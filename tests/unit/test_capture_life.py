@@ -19,6 +19,7 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.investigate.journal_writer import JournalWriter
+from aletheia_operator.investigate.planning import MAX_DEATHS
 from aletheia_operator.session import Session, WrittenFile
 from aletheia_operator.session.journal import Done
 from tests.unit.capturing import cancel, counts, evidence, gaps, run
@@ -275,14 +276,16 @@ async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_
     assert journal.read_bytes().count(b'"stopped"') == 1
 
 
-async def test_a_plan_that_killed_the_process_twice_is_given_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("times", "phase"), [(MAX_DEATHS - 1, "Completed"), (MAX_DEATHS, "Failed")])
+async def test_a_plan_that_kills_the_process_is_given_up(tmp_path: Path, times: int, phase: str) -> None:
     """Then there is nothing to ask."""
     death = Death()
-    await death.comes(make_tools(tmp_path, Planner({"a": [[1]]}, before_plan=death)), times=2)
+    await death.comes(make_tools(tmp_path, Planner({"a": [[1]]}, before_plan=death)), times=times)
     fetcher = FakeFetcher({"a": [[1]]})
     snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
-    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Failed", [("the plan", GapReason.INTERNAL_ERROR)])
-    assert fetcher.planned == 0
+    assert snapshot.manifest.phase == phase
+    assert gaps(snapshot) == ([("the plan", GapReason.INTERNAL_ERROR)] if phase == "Failed" else [])
+    assert fetcher.planned == (phase == "Completed")
 
 
 async def test_what_killed_the_process_once_is_asked_alone(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Plan, Question, Sources
 from aletheia_operator.investigate import Tools
-from aletheia_operator.investigate.answering import MAX_DEATHS
+from aletheia_operator.investigate.planning import MAX_DEATHS
 from tests.unit.capturing import counts, gaps, interrupted, on_disk, run
 from tests.unit.fakes import FakeFetcher, forever, make_order, make_tools
 

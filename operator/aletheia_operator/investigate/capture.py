@@ -32,7 +32,7 @@ from aletheia_operator.clients.identity import Identity
 from aletheia_operator.datasources.finder import KubernetesDataSources
 from aletheia_operator.fetchers.base import Missing, Question, Sources
 from aletheia_operator.findings import Evidence, OwnRules
-from aletheia_operator.investigate.answering import GIVEN_UP, MAX_DEATHS, Answering
+from aletheia_operator.investigate.answering import Answering
 from aletheia_operator.investigate.budget import Account
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.decisions import conclude, fix_window, interruption_of
@@ -42,7 +42,7 @@ from aletheia_operator.investigate.findings_step import FINDINGS_KEY, FindingsSt
 from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
-from aletheia_operator.investigate.planning import FormerPlan, make_plan, plan_record
+from aletheia_operator.investigate.planning import MAX_DEATHS, PLAN_GIVEN_UP, FormerPlan, make_plan, plan_record
 from aletheia_operator.investigate.redaction import key_of, level_for, recorded_spec, redactor_for
 from aletheia_operator.investigate.report_step import ReportStep
 from aletheia_operator.investigate.saving import Saver
@@ -247,7 +247,7 @@ class _Capture:
             for unknown in lost:
                 await self.journal.record_done(unknown)
         elif self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
-            await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, GIVEN_UP), former)
+            await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, PLAN_GIVEN_UP), former)
             return False
         else:
             async with self.journal.counted(PLAN_KEY):
