@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aletheia_operator.findings.reason_lines import excerpt
+from aletheia_operator.findings.excerpts import excerpt
 from tests.unit.evidence import (
     START,
     Incident,

@@ -4,7 +4,8 @@ import pytest
 
 from aletheia_operator.findings import judge, kept_entries
 from aletheia_operator.findings.error_categories import category_of, peer_of
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason, is_exception, is_exit_notice, names_client
+from aletheia_operator.findings.excerpts import excerpt
+from aletheia_operator.findings.reason_lines import gives_reason, is_exception, is_exit_notice, names_client
 from aletheia_operator.report.quotes import quote
 from tests.unit.evidence import NAMESPACE, Incident, Object, at, ended, event, found, item, pod, rules_of, running, waiting
 

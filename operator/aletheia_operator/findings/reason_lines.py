@@ -1,4 +1,4 @@
-"""Recognises log lines that give a reason, or only report that a program ends. Shortens lines to the relevant part. Pure.
+"""Recognises log lines that give a reason, or only report that a program ends. Pure.
 
 All patterns are for RE2: their time is linear in the text.
 """
@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from aletheia_operator.api.expressions import compiled
-from aletheia_operator.findings.error_categories import MAX_TEXT, category_of, category_span
-from aletheia_operator.text.display import one_line
+from aletheia_operator.findings.error_categories import MAX_TEXT, category_of
 
 _EXIT_NOTICES = (
     r"core dumped|crash dump|\bexit(?:ed|ing|s)?\b.{0,30}\b(?:code|status)\b|did not exit normally|check the logs?\b"
@@ -50,12 +49,6 @@ _EXCEPTION = (
     r"[A-Z][\w$]*(?:Error|Exception|Failure|Interrupt|Exit|NotFound|Timeout|Refused)\b"
     r"|^\s*what\(\):|^\s*Caused by: \S|^\s*\*\* \(\w+Error\) |^(?:Uncaught )?Error(?: \[\w{1,60}\])?: \S"
     r"|^(?:[a-z_]\w*\.){1,6}[A-Z][A-Z_]{3,40}: |^(?:[a-z_]\w*\.){0,6}(?:errors?|exceptions?|exc|errorfactory)\.[A-Z]\w{2,60}: "
-)
-_BOILERPLATE = (
-    r"^(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*\s+|\[[^\]]{1,60}\]\s*(?:\d+#\d+: )?"
-    r"|[\w./@-]{1,120}\.(?:go|py|rs|java|rb|js|ts|cc|cpp|c):\d+[:\]]?\s+"
-    r"|Exception in thread \"[^\"]{1,80}\" |Unhandled Error: |Unhandled exception\. |Uncaught (?:exception: )?|\w+: error: "
-    r"|(?:ERROR|Error|error|FATAL|fatal)[:!] |[A-Za-z_][\w.]{0,40}: ERROR: )"
 )
 
 
@@ -205,55 +198,6 @@ def _trace_head() -> Any:
     return compiled(r"\s*(?:call|stack|back) ?(?:stack|trace|back)\b[^:]{0,40}:", case_sensitive=False)
 
 
-@lru_cache(maxsize=1)
-def _boilerplate() -> Any:
-    return compiled(_BOILERPLATE)
-
-
-@lru_cache(maxsize=1)
-def _tail() -> Any:
-    return compiled(
-        r" \(Service: .*"  # what AWS' libraries add
-        r"|(?:[.,;]? \(?(?:(?:trace|correlation|request|activity|operation)[ _-]?id|timestamp): ?\S{1,64}\)?"
-        r"|[.,;:]? \(?(?:see|visit|read|learn more|for (?:more )?(?:details|information))\b[^.]{0,60}https?://\S{1,200}"
-        r")+\W{0,3}$",
-        case_sensitive=False,
-    )
-
-
-def _without_tail(text: str) -> str:
-    """Return a text without the ids and links that libraries add to the messages of a service."""
-    match = _tail().search(text)
-    return text[: match.start()] if match is not None else text
-
-
-@lru_cache(maxsize=1)
-def _long_path() -> Any:
-    return compiled(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
-
-
-@lru_cache(maxsize=1)
-def _package() -> Any:
-    return compiled(r"\b(?:[a-z][a-z0-9_]{0,40}\.){2,8}[A-Z]")
-
-
-def _without_packages(text: str) -> str:
-    """Return a text in which classes are named without their packages."""
-    parts, last = [], 0
-    for match in _package().finditer(text):
-        parts.append(text[last : match.start()])
-        last = match.end() - 1
-    return "".join([*parts, text[last:]])
-
-
-def _without_long_paths(text: str) -> str:
-    parts, last = [], 0
-    for match in _long_path().finditer(text):
-        parts += [text[last : match.start()], "…"]
-        last = match.start(1)
-    return "".join([*parts, text[last:]])
-
-
 def is_exit_notice(text: str) -> bool:
     """Return whether a line only reports that a program ends, or announces what follows."""
     exit_notice, _ = _patterns()
@@ -308,29 +252,3 @@ def _bare_errno() -> Any:
 def is_bare_errno(text: str) -> bool:
     """Return whether a text only has the words of an errno, without the object that it is about."""
     return _bare_errno().match(text[:MAX_TEXT].strip()) is not None
-
-
-def excerpt(text: str, most: int) -> str:
-    """Shorten a line to at most `most` characters: drop prefixes of the message, and keep the words that matter.
-
-    The cause is last in a chain of errors (`a: b: c`). So a long chain is shown from the first link that leaves room for the
-    words of its category; without a category, from the first link that leaves room for the end.
-    """
-    text = one_line(text, 2 * MAX_TEXT)
-    while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:
-        text = text[match.end() :]
-    if len(text) > most:
-        text = _without_long_paths(_without_packages(_without_tail(text)))
-    if len(text) <= most:
-        return text
-    start, end = category_span(text) or (len(text), len(text))
-    end = min(len(text), end + most // 4)
-    if end <= most:
-        return one_line(text, most)
-    links = [at + 2 for at in range(start) if text.startswith(": ", at) and end - at - 2 < most]
-    if links and links[0] == start < len(text):  # the link before it is too long: its end says what the words are about
-        links = [(text.find(" ", max(0, end - most), start - 1) + 1) or start]
-    if links:
-        return one_line(f"…{text[links[0] :]}", most)
-    head = most // 4
-    return f"{text[:head].rstrip()}… {text[end - (most - head - 2) : end].lstrip()}"

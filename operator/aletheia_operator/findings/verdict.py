@@ -10,9 +10,10 @@ from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.changes import add_changes
 from aletheia_operator.findings.error_categories import category_of
 from aletheia_operator.findings.evidence import Evidence
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
 from aletheia_operator.findings.ranking import ranked
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason
+from aletheia_operator.findings.reason_lines import gives_reason
 from aletheia_operator.findings.rules import LATER_RULES, RULES, Rule
 from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line

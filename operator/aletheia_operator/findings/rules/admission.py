@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Link, Subject
-from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 
 MAX_QUOTED = 130

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
 from aletheia_operator.findings.error_categories import CALLS, is_address, names_host
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
 from aletheia_operator.findings.reason_lines import (
     calls_itself_warning,
-    excerpt,
     gives_reason,
     is_handled,
     is_statement,

@@ -7,10 +7,11 @@ from typing import Any
 from aletheia_operator.findings.calls import Callees
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, seconds_between
 from aletheia_operator.findings.error_categories import CALLS, category_of, peer_of, runtime_message
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Confidence, Finding, Link, Severity, Subject
 from aletheia_operator.findings.log_facts import WELL, Line, RunFacts
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason
+from aletheia_operator.findings.reason_lines import gives_reason
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, seconds_between
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Severity, Subject
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason, gives_up, names_client
+from aletheia_operator.findings.reason_lines import gives_reason, gives_up, names_client
 from aletheia_operator.findings.templates import BUCKETS, MAX_SHAPE, Place, Template, grouped
 from aletheia_operator.text.sizes import counted
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from aletheia_operator.findings.case import Case, clock, containers_of, earlier
 from aletheia_operator.findings.error_categories import category_of, runtime_message
 from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason
+from aletheia_operator.findings.reason_lines import gives_reason
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.display import one_line
 

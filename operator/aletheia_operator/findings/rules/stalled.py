@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator
 
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, seconds_between
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Link, Subject
 from aletheia_operator.findings.objects import Fact
-from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 
 INIT_SECONDS = 30.0

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, seconds_between
 from aletheia_operator.findings.events import Event, names_trouble
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.sizes import counted
 
 MAX_QUOTED = 150

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from aletheia_operator.findings.case import Case, clock, seconds_between
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.reason_lines import (
     denies_error,
-    excerpt,
     gives_reason,
     is_exception,
     is_statement,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, earlier
 from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.findings.reason_lines import excerpt
 
 MAX_QUOTED = 120
 MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")

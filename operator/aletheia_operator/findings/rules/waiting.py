@@ -6,9 +6,9 @@ from typing import Any
 from aletheia_operator.findings.case import Case, clock, containers_of, earlier
 from aletheia_operator.findings.error_categories import runtime_message
 from aletheia_operator.findings.events import Event
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
-from aletheia_operator.findings.reason_lines import excerpt
 from aletheia_operator.text.display import one_line
 
 IMAGE = (

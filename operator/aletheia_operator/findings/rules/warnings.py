@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aletheia_operator.findings.calls import Callees, named_in_errors
 from aletheia_operator.findings.case import Case, clock
+from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.findings.reason_lines import excerpt, gives_reason, names_client
+from aletheia_operator.findings.reason_lines import gives_reason, names_client
 from aletheia_operator.findings.templates import Place, Template
 from aletheia_operator.text.batches import SERIOUS
 
