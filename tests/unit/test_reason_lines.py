@@ -20,6 +20,8 @@ CRASHED = waiting("CrashLoopBackOff", restarts=1, last=ended(1))
         "[Server] Aborting",
         "Worker (pid:7) exited with code 3",
         "Shutting down: Master",
+        "running clean-up: exit handlers failed",
+        "Cleaning up after the failed start",
         "Crash dump is being written to: erl_crash.dump...done",
         "did not exit normally - check the logs at /var/log/x.log",
         "database system is shut down",
@@ -38,7 +40,13 @@ def test_a_notice_of_an_exit_gives_no_reason(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["license 8817 expired 28 days ago", "config: key 'listen' missing", "max_map_count [65530] is too low", "no such table"],
+    [
+        "license 8817 expired 28 days ago",
+        "config: key 'listen' missing",
+        "max_map_count [65530] is too low",
+        "no such table",
+        "the 'compact' cleanup policy is incorrect",
+    ],
 )
 def test_a_reason_is_no_notice_of_an_exit(text: str) -> None:
     """It names an error."""
@@ -72,6 +80,9 @@ def test_lines_of_exceptions(text: str, is_one: bool) -> None:
         ("w" * 300, "w… w"),
         (f"{'a' * 70}: the plan is used up. Trace ID: {'1' * 30} Timestamp: 2026-12-03", "the plan is used up"),
         (f"{'a' * 70}: the plan is used up. For details see https://docs.example/{'b' * 60}", "the plan is used up"),
+        (f"client intended to send too large body: 3966449 bytes, {'client: 10.1.2.3, ' * 6}", "send too large body: 3966449"),
+        (f"the name is incorrect. {'Use letters, ' * 3}from these sets: {'letters, ' * 6}", "the name is incorrect"),
+        (f"{'a' * 40}: JsonException: {'b' * 30}: the plan is used up", "the plan is used up"),
         ("mount /var/lib/kubelet/pods/1f2e/volumes/kubernetes.io~configmap/web failed with flags 0x5001", "mount …/web failed"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from aletheia_operator.api.expressions import compiled
 from aletheia_operator.findings.error_categories import MAX_TEXT, category_span
+from aletheia_operator.findings.reason_lines import reason_span
 from aletheia_operator.text.display import one_line
 
 _BOILERPLATE = (
@@ -71,7 +72,7 @@ def excerpt(text: str, most: int) -> str:
     """Shorten a line to at most `most` characters: drop prefixes of the message, and keep the words that matter.
 
     The cause is last in a chain of errors (`a: b: c`). So a long chain is shown from the first link that leaves room for the
-    words of its category; without a category, from the first link that leaves room for the end.
+    words of its category; without a category, for the last words of a reason; without these, for the end.
     """
     text = one_line(text, 2 * MAX_TEXT)
     while len(text) > most and (match := _boilerplate().match(text)) is not None and match.end() < len(text) - 20:
@@ -80,7 +81,7 @@ def excerpt(text: str, most: int) -> str:
         text = _without_long_paths(_without_packages(_without_tail(text)))
     if len(text) <= most:
         return text
-    start, end = category_span(text) or (len(text), len(text))
+    start, end = category_span(text) or reason_span(text) or (len(text), len(text))
     end = min(len(text), end + most // 4)
     if end <= most:
         return one_line(text, most)

@@ -24,7 +24,8 @@ _EXIT_NOTICES = (
     r"|a complete log of this run|npm (?:ERR!|error) (?:code|errno|path|command|signal|syscall|cwd)|ELIFECYCLE"
     r"|^\W*\d{1,6} (?:of \d{1,6} )?[a-z]{2,20} (?:[a-z]{2,20} ){0,3}(?:failed|could not)\b"
     r"|kernel pid terminated|^\W*<--- "
-    r"|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?|cleaning up|cleanup"
+    r"|application failed to start|^\W*$|:\s*$|^\s*(?:note|hint|see|usage)\b:?"
+    r"|^\W*(?:[\w-]{1,20} ){0,3}clean(?:ing[ -]?|-)?up\b"
     r"|^\s*for more (?:information|details)\b"
     r"|\bexecution halted\b|\berrors?\W{1,3}(?:aborting|exiting|giving up|stopping|quitting|terminating)\b"
     r"|\b(?:contains?|has|had|found|with|due to) (?:[\w-]{1,20} ){0,2}errors?\W*$"
@@ -40,7 +41,7 @@ _REASONS = (
     r"|\bcould not\b|\bnot (?:found|set|defined|supported|valid|available|allowed|permitted|readable|writable|exist|configured"
     r"|specified|accessible|enough|recogni[sz]ed)\b|\bno (?:such|space|valid|suitable|longer|match(?:es)?)\b"
     r"|\bno (?:configuration|config|settings?|credentials?|driver|provider|handler|implementation|bean)\b"
-    r"|\bmust (?:be|have|not|match)\b"
+    r"|\bmust (?:be|have|not|match)\b|\bincorrect\b"
     r"|\btoo (?:low|large|small|big|many|few|long|short|old|new|high|deep)\b|\bdoes ?n[o']t\b|\bis not a\b"
     r"|\berr_[a-z]{3}|\bexpected\b.{1,60}\b(?:found|got|but|received)\b"
 )
@@ -52,6 +53,8 @@ _EXCEPTION = (
 )
 
 
+_CLASSES = ("Error", "Exception", "Failure")
+"""Ends of the names of exceptions."""
 _ADDRESS = r"(?:unix:|\[?(?:[0-9]{1,3}\.){3}[0-9]|\[?[0-9a-f]{0,4}:[0-9a-f]{0,4}:)"
 _CLIENT = (
     rf"\bclient: ?{_ADDRESS}|\b(?:client|remote|peer|source|src)?_?ip(?:_?addr(?:ess)?)?[\"']?[=:] ?[\"']?{_ADDRESS}"
@@ -209,6 +212,16 @@ def gives_reason(text: str) -> bool:
     """Return whether a line gives a reason: it names something that is wrong, and is no notice of an exit."""
     _, reasons = _patterns()
     return reasons.search(text[:MAX_TEXT]) is not None and not is_exit_notice(text)
+
+
+def reason_span(text: str) -> tuple[int, int] | None:
+    """Return start and end of the last words of a reason; None without such words.
+
+    None too if the last is the class of an exception: its message has the reason in other words.
+    """
+    _, reasons = _patterns()
+    last = next(reversed([*reasons.finditer(text)]), None)
+    return None if last is None or last[0].endswith(_CLASSES) else last.span()
 
 
 @lru_cache(maxsize=1)
