@@ -485,7 +485,7 @@ def test_an_end_that_names_only_the_start_that_failed_is_no_reason() -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (("Cannot store order: the ledger is closed",), "Acme.Orders.Worker[0]: Cannot store order: the ledger is closed (30x"),
+        (("Cannot store order: the ledger is closed",), "web: Cannot store order: the ledger is closed (30x"),
         (
             ("Cannot store order", "Acme.LedgerException: closed for July", "   at Acme.Orders.Worker.Run()"),
             "closed for July (30x",
@@ -500,3 +500,15 @@ def test_an_error_that_names_only_its_logger_has_its_message_in_the_next_line(li
     )
     incident.log("web-1-a", *(line for block in blocks for line in block))
     assert words in found(incident, "Errors").message
+
+
+def test_a_warning_that_names_only_its_logger_has_its_message_in_the_next_line() -> None:
+    """It explains a probe that is not answered in time."""
+    incident = Incident().add(pod("web-1-a", running(ready=False)))
+    incident.add_event(event("Unhealthy", "Readiness probe failed: context deadline exceeded", minute=30, until=59, count=88))
+    said = 'As of "11/22", the heartbeat has been running for "00:00:04". This could be caused by thread pool starvation.'
+    blocks = ((f"{minute} warn: Microsoft.AspNetCore.Server.Kestrel[22]", f"{minute}       {said}") for minute in range(30, 60))
+    incident.log("web-1-a", *(line for block in blocks for line in block))
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, second.rule, second.because) == ("Overloaded", "ReadinessProbe", first)
+    assert first.message.endswith("caused by thread pool starvation. (30x since 14:30)")

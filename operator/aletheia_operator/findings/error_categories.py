@@ -71,6 +71,7 @@ CATEGORIES = {
     r"|no (?:more |free |available |idle )connections? (?:available|in|left)",
     "overload": r"queue (?:is |was )?full|buffer (?:is |was )?full|RejectedExecution"
     r"|(?:reached|exceeded) (?:pm\.)?max_\w+ setting"
+    r"|thread ?pool (?:is )?starv\w{2,5}"
     r"|load shed|circuit ?breaker (?:is |was )?open|(?:thread|worker) pool (?:is )?(?:exhausted|full)|overloaded"
     r"|poll timeout has expired|kicked out of the group|max\.poll\.interval"
     r"|no (?:free|idle|available) (?:workers?|threads?|slots?)|back[- ]?pressure (?:applied|active|on)",

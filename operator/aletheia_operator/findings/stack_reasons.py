@@ -18,7 +18,7 @@ _FRAME = b'"line":"\\tat '
 _PLACES = ("Execution error (", "Execution error at", "Syntax error ")
 """Beginnings of errors that name only a place: the message is the next line (Clojure)."""
 _LOGGER = re.compile(r"(?:[A-Za-z_][\w+`]*\.)*[A-Za-z_][\w+`]*\[\d+\]")
-"""Errors that name only their logger and a number: the message is the next line (.NET)."""
+"""Errors and warnings that name only their logger and a number: the message is the next line (.NET)."""
 _REASON_WORDS = (
     b"Error", b"Exception", b"Caused by", b"what():", b"Failure", b"Interrupt", b"Exit", b"errors.", b"exceptions.", b".exc.",
 )  # fmt: skip
@@ -28,18 +28,23 @@ _HEAD_WITHIN = 300  # first bytes of an entry that are searched for this member
 def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tuple[Mapping[str, Any], int]:
     """Return an error with the reason in the stack trace that follows it, and the number of the line to cite.
 
+    And a warning that only names its logger, with its message.
+
     `number`: of the error in `entries`. A bare `Traceback` is replaced by its exception, which is the line to cite.
     Without a new reason, the error is returned unchanged.
     """
-    if entry.get("level") not in SERIOUS or "head" in entry or not has_continuation(number, entries):
+    level = entry.get("level")
+    if level not in (*SERIOUS, "WARN") or "head" in entry or not has_continuation(number, entries):
         return entry, number
     text = text_of(entry)
-    reason, at = _reason_after(number, entries, text.rstrip(), fatal=entry.get("level") == "FATAL")
+    if level == "WARN" and not _LOGGER.fullmatch(text):
+        return entry, number
+    reason, at = _reason_after(number, entries, text.rstrip(), fatal=level == "FATAL")
     if not reason or reason.removeprefix("Error: ") in text:
         return entry, number
     if text.startswith(TRACEBACK):
         return {**entry, "message": reason}, at
-    if not text.strip():
+    if not text.strip() or _LOGGER.fullmatch(text):
         return {**entry, "message": reason}, number
     return {**entry, "message": f"{cut_middle(text, MAX_LINE)}{'' if text.endswith(':') else ':'} {reason}"}, number
 

@@ -8,7 +8,7 @@ from typing import Any
 from aletheia_operator.findings.calls import Callees, calls_of
 from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.changes import add_changes
-from aletheia_operator.findings.error_categories import category_of
+from aletheia_operator.findings.error_categories import CALLS, category_of
 from aletheia_operator.findings.evidence import Evidence
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
@@ -116,7 +116,9 @@ def _shortened_words(words: str, most: int) -> str:
         head = ": ".join(title)
         if len(title) == number and len(head) <= MAX_TITLE:
             last = excerpt(quote, most - len(head) - 2)
-            return f"{head}: {last}" if last.startswith("…") and (category_of(last) or gives_reason(last)) else cut
+            category = category_of(last)
+            tells = last.startswith("…") and (category or gives_reason(last))
+            return f"{head}: {last}" if tells or category not in ("", *CALLS) else cut  # a title says which call failed
     return cut
 
 
