@@ -195,6 +195,17 @@ def test_a_mount_that_fails(status: Object, severity: str) -> None:
     assert (finding.severity, finding.depth, len(finding.links)) == (severity, 10, 2)
 
 
+def test_a_volume_of_which_the_files_get_an_owner() -> None:
+    """The kubelet says how far it is, under the volume's name."""
+    incident = Incident().add(pod("web-1-a", waiting("ContainerCreating")))
+    said = "Setting volume ownership for 5a302879/volumes/kubernetes.io~csi/pvc-8e87/mount, processed 5800331 files."
+    incident.add_event(event("VolumePermissionChangeInProgress", said, minute=20, until=58))
+    finding = found(incident, "VolumeNotMounted")
+    what = "a volume is not mounted yet, setting the ownership of its files takes long"
+    assert finding.message == f"web: {what}: pvc-8e87/mount, processed 5800331 files. (since 14:20)"
+    assert (finding.severity, "OnRootMismatch" in finding.remedy) == ("critical", True)
+
+
 @pytest.mark.parametrize(
     ("refusal", "rule", "words"),
     [

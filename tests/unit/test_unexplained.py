@@ -54,6 +54,15 @@ def test_a_warning_that_is_repeated_until_the_end_is_reported(reason: str, minut
     assert ("WarningEvents" in rules_of(incident)) is reported
 
 
+def test_why_no_pod_of_a_service_is_ready_is_reported_beside_it() -> None:
+    """A warning about the pod is read though its reason names no trouble. It explains the Service without endpoints."""
+    service: Object = item("Service", "web", {"selector": {"app": "web"}, "ports": [{"port": 80}]})
+    incident = Incident().add(unready(CREATING, minute=20), service)
+    incident.add_event(event("VolumeResizing", "waits for the enlargement of its volume", minute=20, until=58, count=9))
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, second.rule, second.because) == ("WarningEvents", "ServiceWithoutEndpoints", first)
+
+
 @pytest.mark.parametrize(("minute", "reported"), [(20, True), (59.5, False)])
 def test_a_workload_of_which_pods_are_not_ready_for_long_is_reported(minute: float, reported: bool) -> None:
     """Though nothing says why. Pods that have just been made may still start."""

@@ -30,13 +30,16 @@ _KNOWN = frozenset({
 _OWN_OBJECTS = ("Service", "Ingress", "HorizontalPodAutoscaler", "PersistentVolumeClaim")
 """Kinds of objects that are faulty themselves, though a workload's pods stand behind them."""
 _KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+_CONSEQUENCES = frozenset({"ServiceWithoutEndpoints"})
+"""Findings that say only that pods are not ready."""
 
 
 def warning_events(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
     """Yield the warnings about each object that are repeated until the end of the window."""
     events: dict[tuple[Subject, str], list[Event]] = defaultdict(list)
     for event in case.evidence.events.events:
-        if event.reason not in _KNOWN and names_trouble(event.reason) and event.subject.kind != "Node":
+        trouble = names_trouble(event.reason) or (event.warning and event.subject.kind == "Pod")
+        if event.reason not in _KNOWN and trouble and event.subject.kind != "Node":
             events[event.subject, event.reason].append(event)
     for (about, reason), same in events.items():
         count, subject = sum(event.count for event in same), about if about.kind in _OWN_OBJECTS else case.workload(about)
@@ -102,6 +105,6 @@ def _wait_of(pod: Object) -> str:
 
 
 def _is_explained(found: Sequence[Finding], subject: Subject, names: set[str]) -> bool:
-    """Return whether a finding is about an object, or about these pods."""
-    serious = (finding for finding in found if finding.severity in ("critical", "error", "warning"))
+    """Return whether a finding is about an object, or about these pods, and does not only say that they are not ready."""
+    serious = (finding for finding in found if finding.severity != "info" and finding.rule not in _CONSEQUENCES)
     return any(finding.subject == subject or finding.subject.name in names or finding.pods & names for finding in serious)

@@ -9,8 +9,10 @@ from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 
 MAX_QUOTED = 120
-MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")
+SETS_OWNER = "VolumePermissionChangeInProgress"
+MOUNTS = (SETS_OWNER, "FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedMountOnFilesystemMismatch")
 _SETUP = re.compile(r"MountVolume\.\w{1,40} failed for volume \"([^\"]{1,120})\" ?: ?")
+_OWNED = re.compile(r"Setting volume ownership for (?:[^/\s]{1,80}/volumes/[^/\s]{1,80}/)?")
 
 
 def claims(case: Case) -> Iterator[Finding]:
@@ -69,17 +71,21 @@ def mounts(case: Case) -> Iterator[Finding]:
         specific = [event for event in events if "timed out waiting for the condition" not in event.message]
         latest = max(specific or events, key=lambda event: event.last)
         first = earlier(*(event.first for event in events))
-        words = _SETUP.sub(r"\1: ", latest.message)
+        title, words = "a volume cannot be mounted", _SETUP.sub(r"\1: ", latest.message)
+        remedy = "create what the volume refers to, or free it elsewhere"
+        if latest.reason == SETS_OWNER:
+            title, words = "a volume is not mounted yet, setting the ownership of its files takes long", _OWNED.sub("", words)
+            remedy = "set fsGroupChangePolicy: OnRootMismatch in the pod's securityContext"
         yield Finding(
             rule="VolumeNotMounted",
             severity="info" if over and case.evidence.objects.pods else "critical",
             confidence="certain",
             subject=subject,
-            message=f"{subject.name}: a volume cannot be mounted: {excerpt(words, MAX_QUOTED)} (since {clock(first)})",
+            message=f"{subject.name}: {title}: {excerpt(words, MAX_QUOTED)} (since {clock(first)})",
             depth=10,
             first_seen=first,
             links=(latest.link, *(event.link for event in events[:3] if event is not latest)),
-            remedy="create what the volume refers to, or free it elsewhere",
+            remedy=remedy,
             pods=frozenset(pods),
         )
 
