@@ -512,3 +512,21 @@ def test_a_warning_that_names_only_its_logger_has_its_message_in_the_next_line()
     first, second = incident.judged().findings[:2]
     assert (first.rule, second.rule, second.because) == ("Overloaded", "ReadinessProbe", first)
     assert first.message.endswith("caused by thread pool starvation. (30x since 14:30)")
+
+
+def test_a_called_program_that_waits_for_another_is_explained_by_it() -> None:
+    """The address in the first caller's error is not known; its setting and the request name the Service."""
+    services = []
+    for name in ("basket", "loyalty"):
+        endpoints = item("EndpointSlice", name, labels={"kubernetes.io/service-name": name})
+        endpoints["endpoints"] = [{"conditions": {"ready": True}}]
+        services += [item("Service", name, {"selector": {"app": name}, "ports": [{"port": 80}]}), endpoints]
+    web = pod("web-1-a", running(spec={"env": [{"name": "BASKET", "value": "http://basket"}]}))
+    incident = Incident(shared=services).add(web)
+    for name in ("basket", "loyalty"):
+        incident.add(pod(f"{name}-1-a", running(), of=f"{name}-1", labels={"app": name}), of=("Deployment", name))
+    slow = 'upstream timed out (110: Connection timed out), upstream: "http://10.0.0.8:80/basket", request: "GET /basket"'
+    incident.log("web-1-a", *(f"{minute} ERROR {slow}" for minute in range(30, 60)))
+    incident.log("basket-1-a", *(f"{minute} ERROR Get http://loyalty/points: i/o timeout" for minute in range(30, 60)))
+    first, second = incident.judged().findings[:2]
+    assert (first.subject.name, second.subject.name, second.because) == ("loyalty", "basket", first)

@@ -221,7 +221,7 @@ def test_the_service_in_which_calls_fail_of_their_own_accord() -> None:
     finding = found(incident, "SpansFail")
     assert finding.message == "pay: 3 of 3 spans failed: no funds 1 (since 14:31)"
     assert (str(finding.subject), finding.callees) == ("deployment/pay", frozenset({"bank"}))
-    assert (finding.severity, finding.confidence, finding.depth) == ("error", "likely", 46)
+    assert (finding.severity, finding.confidence, finding.depth) == ("error", "likely", 50)
     assert finding.details == {"failed": 3, "spans": 3}
     assert [link.entry for link in finding.links] == [1]
     facts = incident.evidence().traces

@@ -16,6 +16,8 @@ OF_CALLERS = frozenset({"TargetMissing", "CredentialsRefused", "PermissionDenied
 
 REFUSALS = frozenset({"CredentialsRefused", "PermissionDenied"})
 """Findings of callers that a trouble of the called program may explain: a clock that is wrong, or a full disk."""
+OF_CALLS = frozenset({"DependencyDoesNotAnswer"})
+"""Findings about called programs. `details` name the caller."""
 LIMITS = frozenset({"AutoscalerAtMaximum"})
 """Findings about a limit that is reached: if they explain no other finding, other trouble is more telling."""
 
@@ -69,6 +71,8 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
         return True
     if finding.rule in REFUSALS and cause.depth < finding.depth and cause.subject in calls.get(finding.subject, ()):
         return True
+    if finding.rule in OF_CALLS and finding.rule == cause.rule and cause.details.get("caller") in finding.callees:
+        return True  # the called program waits for another one
     if "category" in cause.details and finding.rule == cause.rule and finding.rule not in OF_CALLERS:
         # the caller repeats what the called program lacks
         return cause.subject in calls.get(finding.subject, ()) or cause.subject.name in finding.callees

@@ -146,7 +146,8 @@ def categories(case: Case) -> Iterator[Finding]:
                 found[subject, template.category].add(template, place)
             elif template.category in CALLS:
                 peer = Counter(place.peers).most_common(1)
-                name = callees.service(peer[0][0]) or peer[0][0] if peer else named_in_part(template.line, configured[subject])
+                host = peer[0][0] if peer else ""
+                name = callees.service(host) or named_in_part(template.line, configured[subject]) or host
                 if template.category != "dns" and not callees.exists(name) and not names_host(name, template.example):
                     name = ""
                 called[subject, name][template.category].add(template, place)

@@ -35,7 +35,7 @@ def failing_services(case: Case) -> Iterator[Finding]:
             confidence="likely",
             subject=min(behind, key=str) if behind else Subject("Service", name),
             message=f"{name}: {service.failed} of {counted(service.calls, 'span')} failed{quote} (since {clock(first)})",
-            depth=46,
+            depth=50,
             first_seen=first,
             links=(service.link,) if service.link else (),
             callees=frozenset(called),
