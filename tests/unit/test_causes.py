@@ -530,3 +530,16 @@ def test_a_called_program_that_waits_for_another_is_explained_by_it() -> None:
     incident.log("basket-1-a", *(f"{minute} ERROR Get http://loyalty/points: i/o timeout" for minute in range(30, 60)))
     first, second = incident.judged().findings[:2]
     assert (first.subject.name, second.subject.name, second.because) == ("loyalty", "basket", first)
+
+
+def test_a_part_that_did_not_start_is_trouble_of_a_program_that_runs() -> None:
+    """The first of few errors tells why. The class of an exception of JNDI is no word of DNS."""
+    incident = Incident().add(pod("web-1-a", running()))
+    incident.log(
+        "web-1-a",
+        "30 22-Nov-2026 14:30:21.000 SEVERE [main] a.b.C.listenerStart NameNotFoundException: Name [jdbc/x] is not bound",
+        "30 22-Nov-2026 14:30:21.001 SEVERE [main] a.b.C.startInternal Context [/portal] startup failed due to previous errors",
+        *(f"{minute} INFO GET /portal 404" for minute in range(31, 60)),
+    )
+    finding = found(incident, "Errors")
+    assert (finding.severity, "[jdbc/x] is not bound" in finding.message) == ("warning", True)

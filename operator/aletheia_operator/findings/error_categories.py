@@ -37,7 +37,7 @@ CATEGORIES = {
     r"|(?:secret|token|password|licen[cs]e|subscription|(?:api|access|signing) key)s?(?: [\w'\"-]{1,60}){0,4}"
     r" (?:have|has|is|are) expired",
     "dns": r"no such host|could not resolve|couldn't resolve|Name or service not known|Temporary failure in name resolution"
-    r"|EAI_AGAIN|ENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
+    r"|EAI_AGAIN|\bENOTFOUND|UnknownHostException|nodename nor servname|NXDOMAIN|SERVFAIL|server misbehaving"
     r"|failed to lookup address|Name does not resolve|host not found|getaddrinfo failed|could not be resolved"
     r"|could not translate host name|bad address '|unresolved address|name resolution fail"
     r"|(?:unable|failed) to resolve (?:host|name)"
@@ -86,14 +86,14 @@ CATEGORIES = {
     "memory": r"OOM command not allowed|used memory > 'maxmemory'"
     r"|OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
     r"|memory allocation of \d+ bytes failed",
-    "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|EROFS|disk I/O error"
+    "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|\bEROFS|disk I/O error"
     r"|space exceeded|ENOSPACE|NOSPACE|volume is full|disk quota|flood[- ]stage|low on disk|out of disk|FORBIDDEN/12/"
     r"|watermark (?:\S{1,20} )?(?:is |was )?exceeded"
     r"|\b(?:errno|errcode|os error|error number|error code)[:=]? ?28\b|the table '\S+' is full"
     r"|insufficient (?:disk|storage)|not enough (?:disk|free) space|input/output error",
     "readonly": r"read[- ]only (?:option|mode|transaction|replica|database|instance|connection)|READONLY You can't write",
-    "files": r"too many open files|EMFILE",
-    "permission": r"permission denied|EACCES|Operation not permitted|EPERM|is forbidden: User|insufficient privilege"
+    "files": r"too many open files|\bEMFILE",
+    "permission": r"permission denied|\bEACCES|Operation not permitted|\bEPERM\b|is forbidden: User|insufficient privilege"
     r"|is not authorized to|Access ?Denied|not authori[sz]ed\b|permission_denied|AuthorizationFailed|PermissionDenied"
     r"|\b403\W{1,3}Forbidden|lacks? (?:the )?permission|permissions? (?:are |is )?(?:insufficient|missing|required)",
     "address": r"address already in use|EADDRINUSE|Only one usage of each socket address",
@@ -129,7 +129,7 @@ CALLED = {
     r"|available)|database system is starting up|temporarily unavailable",
     "unreachable": r"no route to host|EHOSTUNREACH|ERR_ADDRESS_UNREACHABLE"
     r"|network is unreachable|ENETUNREACH|connection reset by peer|ECONNRESET"
-    r"|broken pipe|EPIPE|upstream prematurely closed",
+    r"|broken pipe|\bEPIPE|upstream prematurely closed",
     "refused": r"no endpoints available|connection refused"
     r"|ECONNREFUSED|ERR_CONNECTION_REFUSED|actively refused|Connect call failed|no live upstreams|no healthy upstream",
 }

@@ -161,6 +161,7 @@ def _surrender() -> Any:
     return compiled(
         r"\bgiv(?:e|es|en|ing) up\b|\babort(?:ed|ing)\b|\bpermanently\b"
         r"|\bwill not (?:be )?(?:retr\w{1,4}|restart\w{0,3})\b"
+        r"|\bstart-?up failed\b|\bfailed to (?:start|deploy)\b"
         r"|\bno longer (?:runs?|works?|replicat\w{1,4})\b"
         r"|\b(?:thread|worker|replica(?:tion)?|task|loop) (?:is |was )?(?:stopped|dead)\b",
         case_sensitive=False,
