@@ -532,6 +532,23 @@ def test_a_called_program_that_waits_for_another_is_explained_by_it() -> None:
     assert (first.subject.name, second.subject.name, second.because) == ("loyalty", "basket", first)
 
 
+@pytest.mark.parametrize(("cordoned", "severity"), [(True, "info"), (False, "warning")])
+def test_a_node_that_was_taken_out_of_service_is_no_trouble(cordoned: bool, severity: str) -> None:
+    """It took no new pods before it was not ready, and a controller asked its pods to leave."""
+    incident = Incident().add(pod("web-1-b", running()))
+    incident.add_event(event("NodeNotReady", "Node n0 status is now: NodeNotReady", "n0", "Node", minute=30, type="Normal"))
+    if cordoned:
+        said = "Node n0 status is now: NodeNotSchedulable"
+        incident.add_event(event("NodeNotSchedulable", said, "n0", "Node", minute=28, type="Normal"))
+    incident.add_event(event("Evicted", "Evicted pod: SpotInterrupted", "web-1-a", minute=28, type="Normal"))
+    assert found(incident, "NodeNotReady").severity == severity
+    removed = found(incident, "Removed")
+    assert (removed.severity, removed.message) == (
+        "info",
+        "web: asked to leave its node: Evicted pod: SpotInterrupted (at 14:28)",
+    )
+
+
 def test_a_part_that_did_not_start_is_trouble_of_a_program_that_runs() -> None:
     """The first of few errors tells why. The class of an exception of JNDI is no word of DNS."""
     incident = Incident().add(pod("web-1-a", running()))

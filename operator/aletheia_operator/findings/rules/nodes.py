@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier, seconds_between
+from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
 from aletheia_operator.findings.quantities import amount_of
 from aletheia_operator.text.display import one_line
@@ -41,6 +42,8 @@ _EVICTED = {
     "TaintManagerEviction": ("Removed", _DISRUPTIONS["DeletionByTaintManager"]),
 }
 """Rule and words of a pod's event, by its reason."""
+_DRAINED = "Removed", "asked to leave its node"
+"""Rule and words of an event `Evicted` of type Normal: a controller drains the node. The kubelet's own are warnings."""
 _USED = re.compile(r"was using (\d\S{0,20}?), request is")
 MUCH_BYTES = 256.0 * 1024**2
 """Use of memory or disk from which on an evicted pod may be the reason for its node's shortage."""
@@ -74,10 +77,16 @@ def nodes(case: Case) -> Iterator[Finding]:
                 finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_QUOTED)}"
                 finding.severity = "error"
             age = seconds_between(created.get(event.subject.name), event.first)
-            if age is not None and age < BOOT_SECONDS:
+            if (age is not None and age < BOOT_SECONDS) or _was_drained(case, event):
                 finding.severity = "info"
             by_node[event.subject.name] = finding
     yield from by_node.values()
+
+
+def _was_drained(case: Case, event: Event) -> bool:
+    """Return whether a node took no new pods when this happened to it: it was taken out of service."""
+    cordons = (known for known in case.by_subject.get(event.subject, ()) if known.reason == "NodeNotSchedulable")
+    return any(cordon.first <= event.first for cordon in cordons)
 
 
 def _finding(
@@ -124,7 +133,7 @@ def evictions(case: Case) -> Iterator[Finding]:
             add(fact.name, rule, what, disrupted.get("lastTransitionTime"), fact.link)
     for event in case.events("Evicted", "Preempted", "TaintManagerEviction"):
         if event.subject.kind == "Pod" and "Cancelling" not in event.message:
-            rule, what = _EVICTED[event.reason]
+            rule, what = _EVICTED[event.reason] if event.warning or event.reason != "Evicted" else _DRAINED
             add(event.subject.name, rule, f"{what}: {one_line(event.message, MAX_QUOTED)}", event.first, event.link)
     merged = _merged(reports)
     _blame_largest(case, merged, reports)
