@@ -1,6 +1,6 @@
 """Groups log lines into templates: lines that differ only in words with digits have the same template. Pure, bounded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ MAX_PLACES = 200  # containers of a template that are counted separately
 MAX_SHAPE = 300  # characters of a line that its template is derived from
 MAX_CACHED = 4_096
 BUCKETS = 24  # equal parts of the window, for the histogram of a template
+BEGINNING = 2  # parts of the window that are its beginning
 PEERS_OF_ERRORS = 3  # likewise, of other errors
 PEERS_LOOKED_FOR = 20  # lines of a template and container that are searched for hosts
 _DIGITS = str.maketrans("123456789", "000000000")
@@ -29,6 +30,12 @@ def _varying() -> Any:
 def shape_of(text: str) -> str:
     """Return the template of a line: `#` stands for each word with a digit."""
     return " ".join(_varying().sub("#", text[:MAX_SHAPE]).split())
+
+
+def is_steady(histogram: Sequence[int]) -> bool:
+    """Return whether lines began with the window, and are not more frequent in its second half. `histogram`: of a template."""
+    half = BUCKETS // 2
+    return any(histogram[:BEGINNING]) and sum(histogram[half:]) <= 1.5 * sum(histogram[:half])
 
 
 @dataclass

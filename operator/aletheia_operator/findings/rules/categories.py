@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
@@ -19,7 +19,8 @@ from aletheia_operator.findings.reason_lines import (
     renews,
     tries_again,
 )
-from aletheia_operator.findings.templates import Place, Template
+from aletheia_operator.findings.rules.errors import warning_beside
+from aletheia_operator.findings.templates import Place, Template, is_steady
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.nearest import nearest
 
@@ -27,6 +28,8 @@ MAX_QUOTED = 150
 FEW = 3
 PERSISTENT = 10
 """Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
+MANY_HOSTS = 5
+"""Least number of hosts of the internet that one program calls and that fail, of which none is named."""
 MOST_COMPARED = 100
 LEAST_QUOTED = 30
 """Characters of an error that another workload's error may quote."""
@@ -80,6 +83,8 @@ _OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "cer
 """Categories of lines that may report what a client asked for."""
 _DAMAGE = frozenset({"workers", "corrupt"})
 """Categories of lines that report an error in any words."""
+_ALERT = re.compile(r"\b(?:ssl|tls)\S{0,10} alert (?:bad|unknown|certificate)", re.IGNORECASE)
+"""Words of OpenSSL for a peer that does not accept the own certificate. They name no host if the peer is a client."""
 _SILENT_DNS = re.compile(
     r":53: (?:.{1,80}: )?(?:i/o timeout|connect(?:ion)? ?(?:: connection )?refused)|no servers could be reached"
 )
@@ -113,6 +118,10 @@ class _CategoryLines:
         return any(template.level in SERIOUS for template, _ in self.places)
 
     @property
+    def hosts(self) -> set[str]:
+        return {host for _, place in self.places for host in place.peers}
+
+    @property
     def persistent(self) -> bool:
         """Whether many lines without a level name an error, or many warnings name a resource that the program lacks."""
         counts = (
@@ -133,12 +142,25 @@ def _reports(text: str) -> bool:
     return gives_reason(text) and not is_statement(text) and not calls_itself_warning(text)
 
 
+def _internet_hosts(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
+    """Return the hosts outside the cluster that fail, by the workload that calls them."""
+    found: dict[Subject, set[str]] = defaultdict(set)
+    for template in case.evidence.logs.templates.by_shape.values():
+        for place in template.places.values() if template.category in CALLS else ():
+            found[case.workload_of_pod(place.pod)].update(
+                host
+                for host in place.peers
+                if "." in host and ".svc" not in host and not is_address(host) and not callees.exists(callees.service(host))
+            )
+    return found
+
+
 def categories(case: Case) -> Iterator[Finding]:
     """Yield the errors of workloads, by the categories of `findings.error_categories`."""
     found: dict[tuple[Subject, str], _CategoryLines] = defaultdict(_CategoryLines)
     called: dict[tuple[Subject, str], dict[str, _CategoryLines]] = defaultdict(lambda: defaultdict(_CategoryLines))
     callees = Callees(case)
-    configured = configured_services(case, callees)
+    configured, outside = configured_services(case, callees), _internet_hosts(case, callees)
     for template in case.evidence.logs.templates.by_shape.values():
         for place in template.places.values():
             subject = case.workload_of_pod(place.pod)
@@ -148,6 +170,8 @@ def categories(case: Case) -> Iterator[Finding]:
                 peer = Counter(place.peers).most_common(1)
                 host = peer[0][0] if peer else ""
                 name = callees.service(host) or named_in_part(template.line, configured[subject]) or host
+                if template.category != "dns" and host in outside[subject] and len(outside[subject]) >= MANY_HOSTS:
+                    name = ""  # none of them is the one that fails
                 if template.category != "dns" and not callees.exists(name) and not names_host(name, template.example):
                     name = ""
                 called[subject, name][template.category].add(template, place)
@@ -159,7 +183,10 @@ def categories(case: Case) -> Iterator[Finding]:
     for (subject, name), kinds in called.items():
         if name in ("", subject.name) and len(called) > 1 and any(caller == subject and other for caller, other in called):
             continue  # other lines of the workload name the host
-        yield _of_calls(case, callees, subject, name, kinds, unresolved)
+        finding = _of_calls(case, callees, subject, name, kinds, unresolved)
+        if len(outside[subject]) >= MANY_HOSTS and not name and case.is_healthy(subject) and _are_steady(kinds.values()):
+            finding.severity = "info"  # a program that calls so many always meets some that fail
+        yield finding
 
 
 def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Severity, *, of_service: bool = False) -> Severity:
@@ -205,6 +232,25 @@ def _is_renewed(case: Case, subject: Subject, lines: _CategoryLines, category: s
     return category == "credentials" and not lines.serious and case.is_healthy(subject) and renews(lines.example)
 
 
+def _are_steady(kinds: Iterable[_CategoryLines]) -> bool:
+    """Return whether lines began with the window, and are not more frequent in its second half."""
+    histograms = (template.histogram for lines in kinds for template, _ in lines.places)
+    return is_steady([sum(counts) for counts in zip(*histograms, strict=True)])
+
+
+def _is_usual(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
+    """Return whether a healthy workload has coped with as many of these lines all the time.
+
+    They are about clients that do not accept its certificate, or about a limit after which it tries again.
+    """
+    if not case.is_healthy(subject) or not _are_steady([lines]):
+        return False
+    if category == "certificate":
+        return not lines.hosts and _ALERT.search(lines.example) is not None
+    beside = warning_beside(case, lines.first, lines.first.count) if category == "limited" else None
+    return beside is not None and tries_again(beside[0].example)
+
+
 def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping[tuple[Subject, str], str]) -> None:
     """Make an error that quotes another workload's error a consequence of it: programs repeat what they are answered.
 
@@ -226,7 +272,9 @@ def _of_category(case: Case, subject: Subject, category: str, lines: _CategoryLi
     return Finding(
         rule=rule,
         severity="info"
-        if _is_of_clients(case, subject, lines, category, "") or _is_renewed(case, subject, lines, category)
+        if _is_of_clients(case, subject, lines, category, "")
+        or _is_renewed(case, subject, lines, category)
+        or _is_usual(case, subject, lines, category)
         else _severity(case, subject, lines, severity),
         confidence="likely",
         subject=subject,

@@ -68,7 +68,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     burst = is_burst(histogram) and not (_of_clients(group) and case.is_healthy(subject))
     text, beside = excerpt(group[0].example, MAX_QUOTED), None
     if not gives_reason(group[0].example.partition(": ")[2]):
-        beside = _warning_beside(case, first, count)
+        beside = warning_beside(case, first, count)
     if beside is not None:
         text = f"{excerpt(group[0].example, MAX_QUOTED // 2)}, beside: {excerpt(beside[0].example, MAX_QUOTED // 2)}"
     where = f", in {len(pods)} pods" if len(pods) > 1 else ""
@@ -92,7 +92,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     )
 
 
-def _warning_beside(case: Case, error: Place, count: int) -> tuple[Template, Place] | None:
+def warning_beside(case: Case, error: Place, count: int) -> tuple[Template, Place] | None:
     """Return the warning with a reason that a container logs with each error; None if there is none.
 
     `error`: the first place of the errors; `count`: how many there are.
