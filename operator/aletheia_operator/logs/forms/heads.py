@@ -83,7 +83,8 @@ _CLOCK = re.compile(
     r"\d:\d\d|\d\d[/-]\d\d|\d{9}|\d{4}\.\d\d\.\d\d|\d{6} \d{6}|\d{8}T\d{6}|\d\.\d{3}"
 )  # not every number is a time
 _TIME = re.compile(
-    r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} )?\d[\dT:.,/+Zh-]{0,60}(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
+    r"[\[(]?((?:[A-Z][a-z]{2},? )?(?:[A-Z][a-z]{2} |\d\d?[/-][A-Z][a-z]{2}[/-])?\d[\dT:.,/+Zh-]{0,60}"
+    r"(?:[ :]\d{1,9}[:.][\d:.,]{1,20})?(?<![:,]))"
 )
 _STRONG = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "FATAL"})  # may begin a line if a blank follows
 _CODES = frozenset({
