@@ -134,6 +134,7 @@ RULES: tuple[ContextRule, ...] = (
 _END = r"""\\*["'`\s,\]]"""
 _NUL = r"\\+(?:x00|u0000|0)"
 """Between the words of a command line in /proc."""
+_END_OR_NUL = f"{_END}|{_NUL}"
 _METHOD = r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) $"
 _STATUS = r"/\S{1,200} \d{3}(?:\s|$)"
 FLAG = (
@@ -148,35 +149,42 @@ def find_flags(line: bytes) -> Iterator[Span]:
     """Yield the values of flags: `--password x`, `"--token", "x"`."""
     flag, at = compiled(FLAG), 0
     while (match := flag.search(line, at)) is not None:
+        name, gap, quote, first = match.groups()
         at = span(match, "name")[1]  # the value of a flag may itself be the next flag
-        kind = kind_of(match.group(b"name").decode())
+        kind = kind_of(name.decode())
         start = span(match, "first")[0]
-        if kind is None or match.group(b"first") in b"-|><=:;,":
+        if kind is None or first in b"-|><=:;,":
             continue
-        if compiled(r"HTTP/\d(?:\.\d)?\b").match(line, start) is not None:
-            continue  # the path of a request
-        if line[at - len(match.group(b"name")) - 1 : at - len(match.group(b"name"))] == b"/" and (
-            kind is not Kind.PASSWORD
-            or (b"," in match.group(b"gap") and not match.group(b"quote") and match.group(b"first") in b"[({")
-        ):
-            continue  # a path, and no flag of Windows: `/token`, `post('/forgot-password', [Controller::class])`
-        path = at - len(match.group(b"name")) - 1
-        if compiled(_METHOD).search(line[max(0, path - 8) : path]) and compiled(_STATUS).match(line, path):
-            continue  # the status of a request: `GET /reset-password 200`
-        quote = match.group(b"quote")
+        path = at - len(name) - 1
+        if line[path : path + 1] == b"/" and _is_path(line, path, start, kind, b"," in gap and not quote):
+            continue
         if quote:
             end = quoted_end(line, start, quote)
         else:
-            ended = rf"{_END}|{_NUL}" if compiled(_NUL).search(match.group(b"gap")) else _END
-            found = compiled(ended).search(line, start)
-            end = found.start() if found else len(line.rstrip(b"\r\n"))
-            if match.group(b"name").upper().replace(b"-", b"_").endswith(line[start:end].replace(b"-", b"_")):
+            end = _end_of_word(line, start, gap)
+            if name.upper().replace(b"-", b"_").endswith(line[start:end].replace(b"-", b"_")):
                 continue  # the usage of a command: `--token TOKEN`
         kind = kind if kind in JUDGED else Kind.SECRET
-        prose = b"," not in match.group(b"gap") and not quote and kind is not Kind.SECRET
-        if is_secret(
-            Kind.SECRET if kind is Kind.OBJECT else kind,
-            line[start:end],
-            prose,
-        ):
+        prose = b"," not in gap and not quote and kind is not Kind.SECRET
+        if is_secret(Kind.SECRET if kind is Kind.OBJECT else kind, line[start:end], prose):
             yield start, end
+
+
+def _is_path(line: bytes, path: int, start: int, kind: Kind, listed: bool) -> bool:
+    """Return whether a path begins at `path`, and no flag of Windows. `start`: of what follows; `listed`: after a comma."""
+    if kind is not Kind.PASSWORD or (listed and line[start : start + 1] in b"[({"):
+        return True  # `/token`, `post('/forgot-password', [Controller::class])`
+    if line.startswith(b"HTTP/", start) and compiled(r"HTTP/\d(?:\.\d)?\b").match(line, start) is not None:
+        return True
+    if line[path - 1 : path] != b" " or compiled(_METHOD).search(line[max(0, path - 8) : path]) is None:
+        return False
+    return compiled(_STATUS).match(line, path) is not None  # `GET /reset-password 200`
+
+
+def _end_of_word(line: bytes, start: int, gap: bytes) -> int:
+    """Return where an unquoted value ends: also at a NUL, if one is in `gap`, before the value."""
+    ended = compiled(_END_OR_NUL if b"\\" in gap and compiled(_NUL).search(gap) is not None else _END)
+    found = ended.search(line, start)
+    if found is not None and found.group() == b"]" and b"[" in line[start : found.start()]:
+        found = ended.search(line, found.end())  # an index: `$cred[0].Password`
+    return found.start() if found is not None else len(line.rstrip(b"\r\n"))

@@ -232,12 +232,12 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         if b"=" in value or b" " in value:
             yield from judged(line, start, end, kind, False)
         return
+    if b"," in spaced and name.closed and not is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
+        return  # words of a list
     if value[:1] == b"-" or compiled(r"""\\*["']\s*\{""").match(line, end) is not None:
         return  # a flag; or the head of a block: `resource "random_password" "db" {`
     if opener.group()[-1:] == b"`" and compiled(r"""^\w+:\\*\"""").search(value) is not None:
         return  # the tag of a field in Go
-    if b"," in spaced and name.closed and not is_tuple(line, name.start, end) and not (len(value) >= 16 and is_coded(value)):
-        return  # words of a list
     if is_uuid(value) and b"," not in spaced and not name.closed:
         return  # the id of a token
     wanted = (

@@ -13,6 +13,7 @@ _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
 """A path in quotes, and a message: `cannot load key "/etc/tls/tls.key": no such file`."""
 _VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
 _TYPE = r"""\s*Optional\[(?:str|int|bytes|SecretStr|Any)\](?:\s*[=,;)\]|]|\s|["']|$)"""
+_DIRECTORY = r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)"""
 _PSQL = r"(?i)\b(?:user|role|with|encrypted|alter)\b"
 
 
@@ -25,7 +26,7 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
     if line[start : start + 1] == b"/":
         return Kind.KEY if compiled(_FILE).search(line[start:end]) is not None else kind
     if small in (b"pwd", b"oldpwd"):  # a shell's directory
-        other = compiled(r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)""").search(line[end : end + 200]) is not None
+        other = b"/" in line[end : end + 2] and compiled(_DIRECTORY).search(line[end : end + 200]) is not None
     elif name == b"PASS":  # a test that passed
         passed = compiled(r"(?i)^\s*(?:test|[\w.-]+/)").search(line[end : end + 80]) is not None
         other = passed or line[max(start - 4, 0) : start] == b"--- "
@@ -97,7 +98,10 @@ def is_closing_quote(line: bytes, name_at: int, after: int) -> bool:
 
 def is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
     """Return whether a quoted name and a quoted value stand alone in brackets: `('password', 'hunter2')`."""
-    before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(line[max(name_at - 8, 0) : name_at])
+    opened = line[max(name_at - 8, 0) : name_at]
+    if b"(" not in opened and b"{" not in opened and b"[" not in opened:
+        return False
+    before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(opened)
     if before is None or compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is None:
         return False
     return before.group()[:1] != b"[" or compiled(r"""["'`][a-z]+(?:_[a-z]+)*$""").search(line[:value_end]) is None
