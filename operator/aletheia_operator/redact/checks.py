@@ -1,5 +1,7 @@
 """Checks of a text that a context has: whether it is a secret there, or a port, a path, a word."""
 
+from base64 import b64decode
+
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import compiled
 from aletheia_operator.redact.placeholders import is_placeholder
@@ -81,6 +83,16 @@ def secret(value: bytes) -> bool:
 def coded(value: bytes) -> bool:
     """Return whether a value mixes letters and digits unlike any word, and is no placeholder."""
     return is_coded(value) and anything(value)
+
+
+def encoded(value: bytes) -> bool:
+    """Return whether a value looks random, or is a text in base64, and no word of a protocol: `QUIT`."""
+    if coded(value):
+        return True
+    try:
+        return anything(value) and b64decode(value + b"=" * (-len(value) % 4), validate=True).decode().isprintable()
+    except ValueError:
+        return False
 
 
 def random(value: bytes) -> bool:

@@ -47,11 +47,12 @@ RULES: tuple[ContextRule, ...] = (
         rf"|crane|oras|rabbitmqadmin|smbclient|sqlcmd|bcp|isql|osql"
         rf"|kinit|ipmitool|cqlsh|vncviewer|xfreerdp|rdesktop|wget|unzip|zip|7z|plink|pscp|putty"
         rf"|mosquitto_\w+|influx|clickhouse-client|tsql|nats|htpasswd|evil-winrm|crackmapexec"
-        rf"|az|oc|pg_dump|kafkacat|logcli|argocd|beeline|twine|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
+        rf"|az|oc|kafkacat|logcli|argocd|beeline|twine|useradd|usermod|lftp|mount\S*|hydra)\b.*?[\s\"'](?:-a"
         r"|-p|-P|-w|-W|-A|-pw"
         rf"|/p:){_ARG}?{_NO_PORT}",
         checks.no_port,
     ),
+    ("dump-password", rf"{_LINE}pg_dump\b.*?[\s\"'](?:-a|-p|-P|-w|-W|-A|-pw){_ARG}?{_WORD}", checks.no_port),
     ("ipa-password", rf"{_LINE}ipa-[\w-]+\b.*\s-p{_ARG}?{_WORD}", checks.no_port),
     ("ipa-admin", rf"{_LINE}ipa-[\w-]+\b.*\s-a{_ARG}?{_WORD}", checks.no_port),
     ("shell-password", rf"{_LINE}(?:cypher-shell|fly|hdbsql|arangosh|exaplus|vsql|nzsql|snowsql"

@@ -9,6 +9,8 @@ from aletheia_operator.redact.values import QUOTE, end_of_quoted, is_message, is
 
 Span = tuple[int, int]
 
+_MIXED_CALL = r"""\w+(?:::\w+)+\((?:'[^'"]*(?:[A-Za-z]\d|\d[A-Za-z])[^'"]*'|"[^'"]*(?:[A-Za-z]\d|\d[A-Za-z])[^'"]*")\)"""
+"""A password like a call: `Abc::Def('x1')`."""
 _FIRST_RULES = (b"required", b"nullable", b"sometimes")
 """Rules that are the first of a field's."""
 
@@ -53,7 +55,7 @@ def _is_rule(item: bytes) -> bool:
 
 def _is_word(item: bytes, items: int) -> bool:
     """Return whether an item is a word of a text: `tokens: ["Hello", "world"]`."""
-    return item.isalpha() and len(item) < (16 if items > 1 else 8)
+    return item.isalpha() and len(item) < (16 if items > 1 else 12 if item.islower() else 8)
 
 
 def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]:
@@ -68,7 +70,13 @@ def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]
 
 
 def random_argument(line: bytes, start: int) -> Iterator[Span]:
-    """Yield the quoted argument of a call that begins at `start`, if it looks random: `password=decode("S3cret!pw9")`."""
+    """Yield the quoted argument of a call that begins at `start`, if it looks random: `password=decode("S3cret!pw9")`.
+
+    Yield the whole call if it is directly after `=`, and its argument has digits: code has blanks there.
+    """
+    if line[start - 1 : start] == b"=" and (call := compiled(_MIXED_CALL).match(line, start)) is not None:
+        yield start, call.end()
+        return
     opened = compiled(rf"""(?:await\s|new\s)?[\w$.:>-]+[!?]?\(\s*(?P<open>{QUOTE})""").match(line, start)
     if opened is not None:
         yield from judged(line, opened.end(), end_of_quoted(line, opened.end(), opened.group(b"open")), Kind.KEY, False)

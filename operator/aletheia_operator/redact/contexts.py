@@ -10,7 +10,7 @@ from typing import Any
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.headers import HEADERS, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import LINE_START, Match, compiled, span
+from aletheia_operator.redact.patterns import LINE_START, Match, byte_words, compiled, span
 from aletheia_operator.redact.values import is_name, is_secret, is_uuid
 
 Span = tuple[int, int]
@@ -114,8 +114,6 @@ RULES: tuple[ContextRule, ...] = (
                r"|[\w.@-]+:(?P<secret2>[^\s\"'/]\S*))", checks.anything),
     ("sasl-response", r"\bAUTH\s+\d+\s+\w+\s.*\bresp=(?P<secret>[A-Za-z0-9+/]{8,}={0,2})", checks.anything),
     ("exim", r"\bclient_send\s*=\s*:\s*[^\s:]+\s*:\s*(?P<secret>\S+)", checks.anything),
-    ("random-result", r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*".*\brandom_password\b"""
-                      r"""|\brandom_password\b.*\\*"result\\*"\s*:\s*\\*"(?P<secret2>[^"\\]+)\\*\"""", checks.anything),
     ("hook", r"/(?:bot/v\d/hook|robot/send)(?:/|\?access_token=)(?P<secret>[\w-]{20,})", checks.anything),
     ("password-quoted", r"(?i)\bpass(?:word|phrase)\s+(?:to|is|was)\s+[\"'](?P<secret>[^\s\"']{6,})[\"']", checks.prosaic),
     ("password-prose", rf"(?i)\bpass(?:word|phrase|code|wd){_STATED}[\"'`(]?(?P<secret>[^\s\"'`,;()<>]{{5,}})", checks.stated),
@@ -145,7 +143,6 @@ RULES: tuple[ContextRule, ...] = (
     ("sasl-payload", r"""(?i)\bsasl\w+\\*["']?[^{}]*?\bpayload\\*["']?\s*:\s*(?:BinData\(\d+,\s*)?"""
                      r"""\\*["'](?P<secret>[A-Za-z0-9+/]{8,}={0,2})""",
      checks.anything),
-    ("random-output", r"\brandom_password\.\S+.*\bresult=(?P<secret>[^\]\s]+)", checks.anything),
     ("azure-value", r"""(?i)\bvalue\\*["']?\s*[:=]\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{86}==)""", checks.anything),
     ("macro", r"\$USER\d{1,3}\$\s*=\s*(?P<secret>[^\s/]\S*)\s*$", checks.coded),
     ("quoted-pair", r"""(?i)\b[\w.-]*(?:auth|userpass|credentials?"""
@@ -154,7 +151,7 @@ RULES: tuple[ContextRule, ...] = (
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
     ("login-answer", r"334 UGFzc3dvcmQ6(?:\\+r)?\\+n(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
     ("login-reply", r"334 UGFzc3dvcmQ6\b.{0,40}?(?:[^\w+/=]|\\+[rn])(?P<secret>[A-Za-z0-9+/]{8,}={0,2})(?:[^\w+/=]|$)",
-     checks.coded),
+     checks.encoded),
     ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
      checks.anything),
@@ -178,8 +175,7 @@ RULES: tuple[ContextRule, ...] = (
     ("shared-secret", r"(?i)\b(?:shared|client|webhook|signing|consumer)\s+secret\s+"
                   r"(?:is\s+)?[\"'`(]?(?P<secret>[^\s\"'`,;:()/=.]{7,64})"
                       r"(?:[\s\"'`),;]|\.?$)", checks.mixed),
-    ("community", r"(?i)(?:\bcommunity\s+string\s*[:=]?|\bsnmp.*\bcommunity:)\s+[\"'`]?"
-                  r"(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
+    ("community-string", r"(?i)\bcommunity\s+string\s*[:=]?\s+[\"'`]?(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
     ("dsn-password", r"(?i)\bdsn\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]+:(?P<secret>[^\s\"'@/:]+)@/", checks.password),
     ("aws-pair", r"(?:AKIA|ASIA)[A-Z0-9]{16}(?:[\s\"'/:,|\\]|\d{4}-\d\d-\d\dT\S+){1,8}"
                  r"(?P<secret>[A-Za-z0-9+/]{40}(?:\s+[A-Za-z0-9+/=]{100,})?)(?:[^\w+/]|$)",
@@ -227,8 +223,9 @@ RULES: tuple[ContextRule, ...] = (
                           r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\])\s*(?:$|\\+[rn]|\r|[\"')])", checks.no_test),
     ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
      checks.password),
-    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)\w*\s+cs\d=(?P<secret>\S+)", checks.password),
-    ("jaas-user", rf"{LINE_START}\s+user_[\w-]+=\"(?P<secret>[^\"\s]{{6,}})\";?\s*$", checks.mixed),
+    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)(?:s|old|new|value)?\s+cs\d=(?P<secret>\S+)",
+     checks.password),
+    ("jaas-user", rf"{LINE_START}\s+user_(?P<user>[\w-]+)=\"(?P<secret>[^\"\s]{{6,}})\";?\s*$", checks.mixed),
     ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])"
                    r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
      checks.mostly_coded),
@@ -272,6 +269,13 @@ RULES: tuple[ContextRule, ...] = (
         r"\s*=?\s*[\"']?(?P<secret>[A-Za-z0-9+/]{40,44}=?)", checks.anything),
 )  # fmt: skip
 
+EVERY: tuple[tuple[str, str, str, Check], ...] = (
+    ("random-result", r"\brandom_password\b.*\bresult\b|\bresult\b.*\brandom_password\b",
+     r"""\\*"result\\*"\s*:\s*\\*"(?P<secret>[^"\\]+)\\*"|\bresult=(?P<secret2>[^\]\s]+)""", checks.anything),
+    ("community", r"(?i)\bsnmp.*\bcommunity:\s", r"(?i)\bcommunity:\s+[\"'`]?(?P<secret>[^\s\"'`,;]+)", checks.prosaic),
+)  # fmt: skip
+"""(name, pattern of a line, pattern of a secret, check): all such secrets of the line are found."""
+
 
 _ANOTHER_SUBJECT = (
     r"(?i)\b(?:for|of|hash|digest|checksum|sha\w*|md5|fingerprint|thumbprint|ids?|uuid|uid|request|trace|pod|node|image"
@@ -283,6 +287,7 @@ _ANOTHER_SUBJECT = (
 
 
 _PROSE = frozenset({"token-scheme", "token-prose"})
+_FIELDS_OF_USERS = byte_words("agent id name email data group role type")
 _ID_OR_ADDRESS = r"^\d+(?:\.\d+){0,3}$"
 """What is no user before `:` and a number: `docker run -u 1000:1000`, `nc -u 10.1.2.3:53`."""
 
@@ -318,6 +323,8 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
                 and match.group(b"secret").isdigit()
                 and compiled(_ID_OR_ADDRESS).search(match.group(b"user"))
             ):
+                continue
+            if name == "jaas-user" and match.group(b"user") in _FIELDS_OF_USERS:
                 continue
             yield span(match, "secret")
 

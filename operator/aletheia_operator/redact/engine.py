@@ -169,6 +169,8 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "sql-columns", SECRET, statements.INSERT, statements.find_columns
     for name, pattern, check in (*contexts.RULES, *markup.RULES, *commands.RULES, *statements.RULES, *unnamed.RULES):
         yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
+    for name, line, pattern, check in contexts.EVERY:
+        yield name, SECRET, line, partial(_find_context, name, pattern, check)
     if level is Level.STRICT:
         for name, pattern, check in personal.rules():
             yield name, name, pattern, partial(_find_checked, pattern, check)

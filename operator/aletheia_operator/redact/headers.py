@@ -42,8 +42,16 @@ def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) ->
 def header_end(line: bytes, start: int) -> int:
     """Return where the unquoted value of a header ends: at a quote, a closing bracket or the line's end."""
     has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["']""").search(line[start : start + 200]) is not None
-    found = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END).search(line, start)
+    ended = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END)
+    found = ended.search(line, start)
+    while found is not None and found.group() == b"}" and _is_variable_end(line, start, found.start()):
+        found = ended.search(line, found.end())
     return int(found.start()) if found else len(line)
+
+
+def _is_variable_end(line: bytes, start: int, brace: int) -> bool:
+    """Return whether a brace closes a variable of a template: `Bearer {token}`. `start`: of the header's value."""
+    return compiled(r"\{[\w.-]+$").search(line[max(brace - 61, start) : brace]) is not None
 
 
 MAX_MAP = 4096  # bytes of a map of cookies
@@ -102,5 +110,6 @@ def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
             continue
         value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
         at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
-        if len(value) > 2 and not is_placeholder(value) and value.lower() not in _SETTINGS:
+        variable = is_placeholder(value) or is_placeholder(pair.group(b"value"))
+        if len(value) > 2 and not variable and value.lower() not in _SETTINGS:
             yield at, at + len(value)

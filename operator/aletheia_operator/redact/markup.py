@@ -9,7 +9,8 @@ RULES: tuple[ContextRule, ...] = (
             r"""|authorization|pwd|pass|passcode|pat|psk|pin|otp|jwt))"""
             r"""(?:\s[^<>]*)?>(?:<!\[CDATA\[)?(?P<secret>[^<]+?)(?:\]\]>)?</""", checks.secret),
     ("xml-session", r"(?i)<(?:\w+:)?(?:session_?id|\w*ticket)(?:\s[^<>]*)?>(?P<secret>[^<]{16,})</", checks.random),
-    ("xml-data", r"""(?i)(?:passw(?:or)?d|passphrase|secret|token|pwd)>\s*<!\[CDATA\[(?P<secret>.+?)\]\]>""", checks.secret),
+    ("xml-data", r"""(?i)(?:^|[^/\w:.-])[\w:.-]*(?:passw(?:or)?d|passphrase|secret|token|pwd)(?:\s[^<>]*)?>\s*"""
+                 r"""<!\[CDATA\[(?P<secret>.+?)\]\]>""", checks.secret),
     ("xml-escaped", r"""(?i)(?:&lt;|\\+u003c)(?:\w+:)?(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token"""
                     r"""|api[-_.]?key|pwd))(?:&gt;|\\+u003e)(?P<secret>[^<>&\\]+)(?:&lt;|\\+u003c)""", checks.secret),
     ("plist", r"""(?i)(?:<(?:[\w-]+[:-])?(?:key|name)(?:\s[^<>]*)?>|<(?:entry|void)(?:\s[^<>]*)?>\s*<string>)"""

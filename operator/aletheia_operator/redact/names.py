@@ -140,10 +140,10 @@ _COUNTED = words(
 _OBJECTS = words("secret secrets credential credentials creds")
 
 
-_OBJECT_OF = words("pull tls image the from existing external target k8s kube kubernetes ca cert")
+_OBJECT_OF = words("pull tls image the existing external target k8s kube kubernetes ca cert")
 """Words before `secret` and `credentials` in names of fields that may contain the name of a Kubernetes Secret."""
 _NAMED_OBJECTS = words("password passwd credential credentials creds certificate key")
-"""Words before `secret` in names of fields that contain the name of a Kubernetes Secret: `passwordSecret: db`."""
+"""Words before `secret` or `from_secret` in names of fields that contain the name of a Secret: `passwordSecret: db`."""
 
 
 def _words(name: str) -> list[str]:
@@ -195,7 +195,7 @@ def _kind_of_secret(parts: list[str], last: str, before: str) -> Kind | None:
         return Kind.SECRET if "secret" in parts or "api" in parts else None
     if last == "secret" and before == "existing":
         return Kind.KEY  # in Helm's charts, the name of a Secret
-    if last in _OBJECTS and (not before or before in _OBJECT_OF):
+    if last in _OBJECTS and (not before or before in _OBJECT_OF or (before == "from" and parts[-3:][0] in _NAMED_OBJECTS)):
         return Kind.OBJECT
     if last == "secret" and before in _NAMED_OBJECTS:
         return Kind.OBJECT

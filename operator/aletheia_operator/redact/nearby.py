@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aletheia_operator.redact.contexts import is_counted
 from aletheia_operator.redact.patterns import compiled, span
 from aletheia_operator.redact.placeholders import is_placeholder
-from aletheia_operator.redact.randomness import MIN_CHANGES, class_of, share_of_changes
+from aletheia_operator.redact.randomness import MIN_CHANGES, class_of, is_variable, share_of_changes
 
 Span = tuple[int, int]
 
@@ -49,6 +49,8 @@ def find_nearby(line: bytes) -> Iterator[Span]:
             text = line[start:end].rstrip(b".")
             if text[:1] == b"/" or line[end : end + 1] == b"@":
                 continue  # a URL, a path, or a mail's address
+            if is_variable(text) and line[max(start - 3, 0) : start] == b"{{ ":
+                continue  # `${{ secrets.S3AccessKey2 }}`
             if is_random_text(text) and compiled(ID).search(line[max(start - 40, 0) : start]) is None:
                 yield start, start + len(text)
             at = end

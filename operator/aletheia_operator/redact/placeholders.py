@@ -13,7 +13,7 @@ _MASK = (
     r"|~|%![a-z]\(.{0,80}|\?|\$\d"
     r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
-    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|DATA\+OMITTED|0xc000[0-9a-f]{6}\??"
+    r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|DATA\+OMITTED|0xc000[0-9a-f]{6}\??|[cU]GFzc3dvcmQ6|[dV]XNlcm5hbWU6"
     rf"|(?:value )?{_HIDDEN}(?:[ _-]\D{{0,30}})?|\[(?:value )?{_HIDDEN}[\w -]{{0,30}}\]?"
     r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
     r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
@@ -25,7 +25,7 @@ _MASK = (
 )
 _ENCRYPTED = (
     r"^(?:ENC\[(?:AES256_GCM(?:,(?:data|iv|tag|type):[\w+/=]*){0,4},?\]?|[A-Z0-9_]{2,16},(?:[A-Za-z0-9+/=]*\]|[A-Za-z0-9+/=]{40,}))"
-    r"|EJ\[1:[A-Za-z0-9+/=:]*\]?|(?:hmac-)?sha\d+:(?:[0-9a-f]{6,128}|[\w+/-]{27}=?|[\w+/-]{43}=?|[\w+/-]{64}|[\w+/-]{86}(?:==)?)"
+    r"|EJ\[1:[A-Za-z0-9+/=:]*\]?|(?:hmac-)?sha\d+:(?:[0-9a-f]{6,128}|[0-9A-F]{6,128}|[\w+/-]{27}=?|[\w+/-]{43}=?|[\w+/-]{64}|[\w+/-]{86}(?:==)?)"
     r")$"
 )
 """What sops, eyaml and ejson write, perhaps cut at a line's end, and digests."""
@@ -43,15 +43,16 @@ _ADDRESS = (
 """The place of a secret: a file, or an entry of a store."""
 _VARIABLE = (
     r"(?is)^(?:%env\([\w:.]{1,80}\)%|@@\w{1,60}@@|__[A-Z_]{1,60}__|\*[a-z_][a-z_-]{1,60}"
-    r"|<[^<>]{0,80}>[,;)}\]]*|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
-    r"|\{[\w.-]{0,60}\}?|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}"
+    r"|<[^<>]{0,80}>|\$\{[^{}]{0,200}\}{0,2}|\$\([^()]{0,200}\)?|\{\{[^{}]{0,200}\}{0,2}|\$\{\{[^{}]{0,200}\}\}|#\{[^{}]{0,200}\}"
+    r"|\{[\w.-]{0,60}\}|%[({]?[\w.-]{0,60}[)}]?[sdvqr]?%?|%[A-Z_]{1,60}%|\$[A-Z_][A-Z0-9_]{1,80}|\$[a-z_]{2,80}"
     r"|\$env:\w{1,80}|\$__(?:file|env|vault)\{[^{}]*\}?|\(\([\w.:/-]{1,80}\){0,2}|Symbol\(\w{1,60}\)?"
     r"|:[a-z_]{2,40}|@[A-Z_a-z]{2,40}@?|&\w{1,40};"
     r"|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?)$"
 )
 _EXPRESSION = (
     r"^(?:(?:[A-Z0-9]+_)*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|TOKEN|SECRET|API_?KEY)|Secrets?(?:[A-Z][a-z]+)+|env:\w+|env\.\w+|(?:process\.env|import\.meta\.env|os\.(?:environ|getenv)|System\.getenv)(?:\W.*)?"
-    r"|\$\w+(?:->\w*|::\$?\w+|\[(?:[\w$'\".-]+\])?|\([\w$'\",. -]*\)?)+[,;)]*"
+    r"|\$\w+(?:->\w*|::(?:\$\w+|[A-Za-z_]+)|\[(?:(?:[\w$'\".-]+|:[A-Za-z_]+|\$\w+[+-]\d+)\])?|\[\d+\]\.[A-Za-z_]+"
+    r"|\((?:[$'\"][\w$'\",. -]*)?\)?)+[,;)]*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
     r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[!?]?[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"

@@ -14,7 +14,9 @@ _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
 _VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
 _TYPE = r"""\s*Optional\[(?:str|int|bytes|SecretStr|Any)\](?:\s*[=,;)\]|]|\s|["']|$)"""
 _DIRECTORY = r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)"""
-_PSQL = r"(?i)\b(?:user|role|with|encrypted|alter)\b"
+_SHELL = r"^:(?:\?[^{}]*\s[^{}\s]|\+(?:(?:-[A-Za-z]|--[a-z-]+)[\s=}]|[a-z0-9]{1,3}\}))"
+"""A shell's message, `${DB_PASSWORD:?must be set}`, or what stands for a password that is set: `:+-p`, `:+yes`."""
+_PSQL = r"(?i)\b(?:user|role|with|encrypted|alter|set)\b"
 
 
 def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kind | None:
@@ -32,8 +34,8 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
         other = passed or line[max(start - 4, 0) : start] == b"--- "
     elif small[-5:] in (b"field", b"param", b"input"):  # a field's name
         other = compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
-    else:  # a shell's message: `${DB_PASSWORD:?must be set}`
-        other = line[end - 1 : end + 1] in (b":?", b":+") and line[max(start - 2, 0) : start] == b"${"
+    else:
+        other = line[max(start - 2, 0) : start] == b"${" and compiled(_SHELL).search(line[end - 1 : end + 200]) is not None
     return None if other else kind
 
 
@@ -45,18 +47,22 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
         return not has_random_word(variable.group())
     if join[-1:] != b":" and join.strip() != b":":
         return False
-    if join == b" :" and compiled(r"'[a-z_]+'").match(line, at) is not None:
+    if join == b" :" and compiled(r"'[a-z_]+'(?:[^'\w]|$)").match(line, at) is not None:
         return compiled(_PSQL).search(line[max(0, at - 200) : at]) is not None  # `ALTER ROLE app PASSWORD :'pw'`
     return compiled(_TYPE).match(line, at) is not None
 
 
 _CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*[!?]?\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[!?]?\(:?[\w.]+[,)]"""
 _STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
-_NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:"
+_EMPTY_FIELD = r"(?:^|[{\s])[A-Z]\w*: $"
+_NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:\S"
 """The fields of Go after one that is empty: `{Password: Host:db Port:5432}`."""
+_KNOWN_FIELD = r"(?:User|Username|Host|Port|Name|Addr|Address|DB|Database):"
+_IN_STRUCTURE = r"\{[^{}\"']*$"
+"""The text before a field of Go. Outside of braces, only fields with a known name are not taken for a password."""
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 _CODE = (
-    r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\])|::\$?\w)"""
+    r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\]|:[A-Za-z_]+\]|\$\w+[+-]\d+\])|::\$?\w)"""
     r"""|[A-Za-z_][\w.]*[!?]?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 )
 
@@ -69,8 +75,16 @@ def is_no_value(line: bytes, at: int) -> bool:
     """
     first = line[at : at + 1]
     if first.isalpha() or first == b"_":
-        return _is_code(f"{_CALL}|{_STRUCTURE}|{_NEXT_FIELDS}", line, at)
+        return _is_code(f"{_CALL}|{_STRUCTURE}", line, at) or _are_next_fields(line, at)
     return (first == b"\\" or first.isdigit()) and compiled(_BREAK_OR_LENGTH).match(line, at) is not None
+
+
+def _are_next_fields(line: bytes, at: int) -> bool:
+    """Return whether the field before `at` is empty, and those after it follow."""
+    if compiled(_EMPTY_FIELD).search(line[max(at - 60, 0) : at]) is None or not _is_code(_NEXT_FIELDS, line, at):
+        return False
+    known = compiled(_KNOWN_FIELD).match(line, at) is not None
+    return known or compiled(_IN_STRUCTURE).search(line[max(at - 200, 0) : at]) is not None
 
 
 def is_code(line: bytes, at: int) -> bool:

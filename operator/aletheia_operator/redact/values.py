@@ -44,7 +44,7 @@ _FIELD_NAME = (
     r"|(?:user|admin|db|database|root|redis|postgres|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
 )
 """The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
-_COUNT = r"(?i)^(?:[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)|\d{1,4}\.\d{1,3})$"
+_COUNT = r"(?i)^[\d.,]{1,8}(?:[kmg%]|/[\d.,]{1,8}[kmg%]?)$"
 _ALGORITHM = (
     r"(?i)^(?:[ehpr]s|sha|aes|md|rc|crc|utf|rsa|ed|ecdsa|hmac|x|p|v|http|tls|oauth|ipv)[-_/]?\d{1,5}(?:[-_/.]\w{1,6})*[.,;]?$"
 )
@@ -57,7 +57,7 @@ _CRYPT = (
 
 def is_message(value: bytes) -> bool:
     """Return whether a value is a sentence about a secret: `This field is required.`, `must be at least 8 characters`."""
-    if value.count(b" ") < 2 or compiled(r"^[A-Za-z][\w' ,.:/()-]*!?$").search(value) is None:
+    if value.count(b" ") < 2 or b"''" in value or compiled(r"^[A-Za-z][\w' ,.:/()-]*!?$").search(value) is None:
         return False
     return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS
 
@@ -69,7 +69,8 @@ def is_coded(value: bytes) -> bool:
 
 def is_name(value: bytes) -> bool:
     """Return whether a value is shaped like the name of a Kubernetes object: `shop/db-credentials`, `web-7d9f8b6c5d-x2v9q`."""
-    return compiled(_OBJECT_NAME).search(value) is not None and compiled(r"-\d{5}$").search(value) is None
+    numbered = compiled(r"-\d{5}$").search(value) is not None and not value[:-6].endswith(b"-token")
+    return not numbered and compiled(_OBJECT_NAME).search(value) is not None
 
 
 def is_uuid(value: bytes) -> bool:
@@ -149,7 +150,7 @@ def is_secret(kind: Kind, value: bytes, prose: bool) -> bool:
             return False
         case Kind.SECRET if prose and compiled(r"^[\w.+-]+@[\w-]+\.[\w.]+$").search(value):
             return False
-    if (value.isdigit() and len(value) < 6) or compiled(_COUNT).search(value) is not None:
+    if (len(value) < 6 and compiled(r"^\d+(?:\.\d+)?$").search(value)) or compiled(_COUNT).search(value) is not None:
         return False  # a number of tokens
     if (prose or len(value) < 10) and compiled(_ALGORITHM).search(value) is not None:
         return False
@@ -193,6 +194,9 @@ def last_word_end(line: bytes, start: int, end: int) -> int:
     if line[end : end + 1] not in (b"<", b">", b"|"):
         return end
     word = line[start:].rstrip()
+    opened = {b">)": b"(", b">}": b"{", b">]": b"["}.get(word[-2:])
+    if word[:1] == b"<" and opened is not None and line.find(opened, 0, start) >= 0:
+        word = word[:-1]  # `{user: bob, password: <secret>}`
     return end if compiled(r"""[\s"'`]|</""").search(word) is not None else start + len(word)
 
 

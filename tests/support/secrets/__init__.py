@@ -13,8 +13,6 @@ LOOKALIKES = {
 }
 STORED = (
     "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth",
+    "sixteenth",
 )  # fmt: skip
-STORED_LOOKALIKES = tuple(
-    f"lookalikes-{name}"
-    for name in ("fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth")
-)
+STORED_LOOKALIKES = tuple(f"lookalikes-{name}" for name in STORED[: STORED.index("fifteenth")])
