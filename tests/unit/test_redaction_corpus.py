@@ -48,6 +48,7 @@ def test_look_alikes_stay(name: str) -> None:
         ("DB_PASSWORD=0xc0ffee1234", "0xc0ffee1234"),
         ("net use x: /password 123-Sommer", "123-Sommer"),
         (r"--password Win\0ter99", "ter99"),
+        ("cs1Label=secretKey cs1=hunter2abc cs2Label=passwd2 cs2=winter99", "hunter2abc"),
     ],
 )
 def test_exemptions_are_narrow(text: str, secret: str) -> None:

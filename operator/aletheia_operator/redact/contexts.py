@@ -223,7 +223,7 @@ RULES: tuple[ContextRule, ...] = (
                           r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\])\s*(?:$|\\+[rn]|\r|[\"')])", checks.no_test),
     ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
      checks.password),
-    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)(?:s|old|new|value)?\s+cs\d=(?P<secret>\S+)",
+    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)(?:s|old|new|value|key|\d)?\s+cs\d=(?P<secret>\S+)",
      checks.password),
     ("jaas-user", rf"{LINE_START}\s+user_(?P<user>[\w-]+)=\"(?P<secret>[^\"\s]{{6,}})\";?\s*$", checks.mixed),
     ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])"
