@@ -140,7 +140,7 @@ def test_a_failing_probe_and_an_image_that_is_not_there(place: Kubectl) -> None:
     """Unhealthy probes are one entry with a count; a pod that cannot pull its image says so."""
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
     place.apply(
-        deployment("unready", "sleep 3600", readinessProbe=probe),
+        deployment("unready", "echo started; sleep 3600", readinessProbe=probe),
         deployment("unpulled", "sleep 1", image="localhost/none:0"),
     )
 
@@ -167,7 +167,7 @@ def test_a_failing_probe_and_an_image_that_is_not_there(place: Kubectl) -> None:
 
 def test_scaling_and_eviction(place: Kubectl) -> None:
     """Scaling is reported, and the evicted pod is a gap."""
-    place.apply(deployment("scaled", "sleep 3600"))
+    place.apply(deployment("scaled", "echo started; sleep 3600"))
     place("rollout", "status", "deployment/scaled", "--timeout=60s")
     place("scale", "deployment/scaled", "--replicas=2")
     place("rollout", "status", "deployment/scaled", "--timeout=60s")
@@ -197,7 +197,7 @@ def test_an_oom_kill(place: Kubectl) -> None:
 
 def test_a_node_with_trouble(place: Kubectl) -> None:
     """Events of a pod's node within the window are in events and timeline, although they are in another namespace."""
-    place.apply(pod("settled", "sleep 3600"))
+    place.apply(pod("settled", "echo started; sleep 3600"))
     place.wait("pod/settled", "condition=Ready")
     node = place.get("pod", "settled")["spec"]["nodeName"]
 
@@ -221,7 +221,7 @@ def test_a_node_with_trouble(place: Kubectl) -> None:
 
 def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
     """All objects of a workload are in its file, without contents of Secrets and ConfigMaps or literal passwords."""
-    app = container("app", "sleep 3600") | {
+    app = container("app", "echo started; sleep 3600") | {
         "env": [
             {"name": "DB_PASSWORD", "value": CANARY},
             {"name": "DATABASE_URL", "value": f"postgres://app:{CANARY}@db/shop"},
@@ -232,7 +232,7 @@ def test_objects_that_belong_to_a_workload(place: Kubectl) -> None:
     }
     labels = {"app": "whole"}
     selector = {"matchLabels": labels}
-    whole = deployment("whole", "sleep 3600")
+    whole = deployment("whole", "echo started; sleep 3600")
     whole["spec"]["template"]["spec"]["containers"] = [app]
     named = {"name": "whole"}
     place.apply(
@@ -324,7 +324,7 @@ def test_forbidden_reads_name_their_rule(place: Kubectl) -> None:
 
 def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
     """A window before the oldest event is a note, unless a target is known to have lost an event."""
-    place.apply(pod("old", "sleep 3600"))
+    place.apply(pod("old", "echo started; sleep 3600"))
     place.wait("pod/old", "condition=Ready")
     next_second()
     resource = place.investigate("expired", window={"lookback": "6h"}, targets=[{"pod": "old"}], events={})
@@ -335,7 +335,7 @@ def test_a_window_that_is_older_than_events_live(place: Kubectl) -> None:
 
 def test_a_misspelt_deployment(place: Kubectl) -> None:
     """The gap names its namespace and the nearest names."""
-    place.apply(deployment("ledger", "sleep 3600"))
+    place.apply(deployment("ledger", "echo started; sleep 3600"))
     resource = place.investigate("misspelt", targets=[of("legder")])
     (gap,) = resource["status"]["gaps"]
     assert (gap["reason"], gap["target"]) == ("NotFound", "deployment/legder")
@@ -345,7 +345,7 @@ def test_a_misspelt_deployment(place: Kubectl) -> None:
 def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
     """Events of the node are kept, although no pod of the target runs on it any more; the pods' long names are recognised."""
     name = "a-deployment-of-the-large-shop-with-a-name-longer-than-fifty-eight"
-    labelled = deployment(name, "sleep 3600")
+    labelled = deployment(name, "echo started; sleep 3600")
     labels = {"app": "long"}
     labelled["spec"]["selector"]["matchLabels"] = labelled["spec"]["template"]["metadata"]["labels"] = labels
     place.apply(labelled)
@@ -370,7 +370,7 @@ def test_the_node_of_pods_that_are_gone(place: Kubectl) -> None:
 
 def test_a_pod_that_waits_and_one_that_is_gone(place: Kubectl) -> None:
     """A pod that no node accepts shows the reason; the events of a deleted pod are found by its name."""
-    place.apply(pod("waiting", "sleep 1", nodeSelector={"nowhere": "yes"}), pod("deleted", "sleep 3600"))
+    place.apply(pod("waiting", "sleep 1", nodeSelector={"nowhere": "yes"}), pod("deleted", "echo started; sleep 3600"))
     place.wait("pod/deleted", "condition=Ready")
     place("delete", "pod", "deleted", "--now")
     until(lambda: "FailedScheduling" in place("get", "events", "-o", "jsonpath={.items[*].reason}"), 30, "the event")
@@ -387,7 +387,7 @@ def rolled_out_twice(place: Kubectl, kind: str) -> Any:
     """Investigate a workload of this kind with a changed image. Returns the resource."""
     name = f"rolled-{kind.lower()}"
     for image in (BUSYBOX, SAME_IMAGE):
-        workload = deployment(name, "sleep 3600", image=image) | {"kind": kind}
+        workload = deployment(name, "echo started; sleep 3600", image=image) | {"kind": kind}
         if kind == "DaemonSet":
             del workload["spec"]["replicas"]
         else:
@@ -429,7 +429,7 @@ def test_what_befalls_a_volume(place: Kubectl) -> None:
     spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name}
     claim = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": "recycled"}}
     claim["spec"] = spec | {"resources": {"requests": {"storage": "1Mi"}}}
-    mounted = pod("mounted", "sleep 3600", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "recycled"}}])
+    mounted = pod("mounted", "echo started; sleep 3600", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "recycled"}}])
     try:
         place.apply(volume, claim)
         place.wait("pvc/recycled", "jsonpath={.status.phase}=Bound")
@@ -461,7 +461,7 @@ def test_a_quota_that_is_spent_and_an_autoscaler_that_cannot_scale(place: Kubect
     place.apply(quota)
     place.wait("resourcequota/spent", "jsonpath={.status.hard.pods}=0")
     try:
-        place.apply(deployment("refused", "sleep 3600"), scaler)
+        place.apply(deployment("refused", "echo started; sleep 3600"), scaler)
         of_scaler = "--field-selector=involvedObject.name=refused,reason=FailedGetResourceMetric"
         until(lambda: place("get", "events", of_scaler, "-o", "name"), 60, "the autoscaler has no metrics")
         resource = investigate(place, "refused", of("refused"), events={}, objects={})
