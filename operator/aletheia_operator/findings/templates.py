@@ -52,6 +52,11 @@ class Place:
     """Hosts that do not answer according to the lines, with the number of lines."""
     runs: set[int] = field(default_factory=set)
 
+    @property
+    def peer(self) -> str:
+        """The host that most lines are about; '' if none names one."""
+        return max(self.peers, key=lambda peer: self.peers[peer], default="")
+
 
 @dataclass
 class Template:

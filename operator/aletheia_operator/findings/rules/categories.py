@@ -30,6 +30,8 @@ PERSISTENT = 10
 """Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
 MANY_HOSTS = 5
 """Least number of hosts of the internet that one program calls and that fail, of which none is named."""
+MOST = 0.5
+"""Share of a workload's lines, or of its failed calls, from which on they are most of them."""
 MOST_COMPARED = 100
 LEAST_QUOTED = 30
 """Characters of an error that another workload's error may quote."""
@@ -83,8 +85,8 @@ _OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "cer
 """Categories of lines that may report what a client asked for."""
 _DAMAGE = frozenset({"workers", "corrupt"})
 """Categories of lines that report an error in any words."""
-_ALERT = re.compile(r"\b(?:ssl|tls)\S{0,10} alert (?:bad|unknown|certificate)", re.IGNORECASE)
-"""Words of OpenSSL for a peer that does not accept the own certificate. They name no host if the peer is a client."""
+_ALERT = re.compile(r"\b(?:ssl|tls)\S{0,10} alert (?:bad certificate|unknown ca|certificate unknown)", re.IGNORECASE)
+"""Words of OpenSSL for a peer that does not know the own certificate. They name no host if the peer is a client."""
 _SILENT_DNS = re.compile(
     r":53: (?:.{1,80}: )?(?:i/o timeout|connect(?:ion)? ?(?:: connection )?refused)|no servers could be reached"
 )
@@ -142,17 +144,19 @@ def _reports(text: str) -> bool:
     return gives_reason(text) and not is_statement(text) and not calls_itself_warning(text)
 
 
-def _internet_hosts(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
-    """Return the hosts outside the cluster that fail, by the workload that calls them."""
-    found: dict[Subject, set[str]] = defaultdict(set)
+def _scattered(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
+    """Return the hosts of the internet that fail, by the workload that calls many. None of them has most of the failures."""
+    found: dict[Subject, Counter[str]] = defaultdict(Counter)
     for template in case.evidence.logs.templates.by_shape.values():
         for place in template.places.values() if template.category in CALLS else ():
-            found[case.workload_of_pod(place.pod)].update(
-                host
-                for host in place.peers
-                if "." in host and ".svc" not in host and not is_address(host) and not callees.exists(callees.service(host))
-            )
-    return found
+            host = place.peer
+            if "." in host and ".svc" not in host and not is_address(host) and not callees.exists(callees.service(host)):
+                found[case.workload_of_pod(place.pod)][host] += place.count
+    return {
+        subject: set(counts)
+        for subject, counts in found.items()
+        if len(counts) >= MANY_HOSTS and max(counts.values()) < MOST * counts.total()
+    }
 
 
 def categories(case: Case) -> Iterator[Finding]:
@@ -160,17 +164,16 @@ def categories(case: Case) -> Iterator[Finding]:
     found: dict[tuple[Subject, str], _CategoryLines] = defaultdict(_CategoryLines)
     called: dict[tuple[Subject, str], dict[str, _CategoryLines]] = defaultdict(lambda: defaultdict(_CategoryLines))
     callees = Callees(case)
-    configured, outside = configured_services(case, callees), _internet_hosts(case, callees)
+    configured, scattered = configured_services(case, callees), _scattered(case, callees)
     for template in case.evidence.logs.templates.by_shape.values():
         for place in template.places.values():
             subject = case.workload_of_pod(place.pod)
             if template.category in _RULES:
                 found[subject, template.category].add(template, place)
             elif template.category in CALLS:
-                peer = Counter(place.peers).most_common(1)
-                host = peer[0][0] if peer else ""
+                host = place.peer
                 name = callees.service(host) or named_in_part(template.line, configured[subject]) or host
-                if template.category != "dns" and host in outside[subject] and len(outside[subject]) >= MANY_HOSTS:
+                if template.category != "dns" and host in scattered.get(subject, ()):
                     name = ""  # none of them is the one that fails
                 if template.category != "dns" and not callees.exists(name) and not names_host(name, template.example):
                     name = ""
@@ -181,10 +184,11 @@ def categories(case: Case) -> Iterator[Finding]:
     yield from of_lines.values()
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
-        if name in ("", subject.name) and len(called) > 1 and any(caller == subject and other for caller, other in called):
+        of_many = not name and subject in scattered
+        if name in ("", subject.name) and not of_many and any(caller == subject and other for caller, other in called):
             continue  # other lines of the workload name the host
         finding = _of_calls(case, callees, subject, name, kinds, unresolved)
-        if len(outside[subject]) >= MANY_HOSTS and not name and case.is_healthy(subject) and _are_steady(kinds.values()):
+        if of_many and _copes(case, subject, kinds.values()):
             finding.severity = "info"  # a program that calls so many always meets some that fail
         yield finding
 
@@ -232,23 +236,24 @@ def _is_renewed(case: Case, subject: Subject, lines: _CategoryLines, category: s
     return category == "credentials" and not lines.serious and case.is_healthy(subject) and renews(lines.example)
 
 
-def _are_steady(kinds: Iterable[_CategoryLines]) -> bool:
-    """Return whether lines began with the window, and are not more frequent in its second half."""
-    histograms = (template.histogram for lines in kinds for template, _ in lines.places)
-    return is_steady([sum(counts) for counts in zip(*histograms, strict=True)])
+def _copes(case: Case, subject: Subject, kinds: Iterable[_CategoryLines], beside: int = 0) -> bool:
+    """Return whether a healthy workload has done other work beside these errors all the time.
+
+    The lines began with the window, are not more frequent in its second half, and are the smaller part of what it logs.
+    `beside`: further lines about the same.
+    """
+    places = [pair for lines in kinds for pair in lines.places]
+    steady = is_steady([sum(counts) for counts in zip(*(template.histogram for template, _ in places), strict=True)])
+    count = sum(place.count for _, place in places) + beside
+    return steady and case.is_healthy(subject) and count < MOST * case.lines_of(subject)
 
 
 def _is_usual(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
-    """Return whether a healthy workload has coped with as many of these lines all the time.
-
-    They are about clients that do not accept its certificate, or about a limit after which it tries again.
-    """
-    if not case.is_healthy(subject) or not _are_steady([lines]):
-        return False
+    """Return whether a workload copes with clients that do not know its certificate, or with a limit, and tries again."""
     if category == "certificate":
-        return not lines.hosts and _ALERT.search(lines.example) is not None
+        return not lines.hosts and _ALERT.search(lines.example) is not None and _copes(case, subject, [lines])
     beside = warning_beside(case, lines.first, lines.first.count) if category == "limited" else None
-    return beside is not None and tries_again(beside[0].example)
+    return beside is not None and tries_again(beside[0].example) and _copes(case, subject, [lines], lines.count)
 
 
 def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping[tuple[Subject, str], str]) -> None:
