@@ -207,6 +207,28 @@ def test_a_volume_of_which_the_files_get_an_owner() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "until", "words"),
+    [
+        ('MountVolume.SetUp failed for volume "tls" : secret "web-tls" not found', 57, 'tls: secret "web-tls" not found'),
+        ('MountVolume.SetUp failed for volume "tls" : secret "web-tls" not found', 25, "processed 12 files."),
+        (
+            "Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[]: context deadline exceeded",
+            58,
+            "processed 12 files.",
+        ),
+    ],
+    ids=["another volume fails", "another volume failed before", "that it waits"],
+)
+def test_what_the_kubelet_says_beside_the_owner_of_files(said: str, until: int, words: str) -> None:
+    """A failure that lasts leads, unless it only says that the kubelet waited."""
+    incident = Incident().add(pod("web-1-a", waiting("ContainerCreating")))
+    owner = "Setting volume ownership for 5a302879/volumes/kubernetes.io~csi/pvc-8e87/mount, processed 12 files."
+    incident.add_event(event("VolumePermissionChangeInProgress", owner, minute=20, until=57.9))
+    incident.add_event(event("FailedMount", said, minute=20, until=until))
+    assert words in found(incident, "VolumeNotMounted").message
+
+
+@pytest.mark.parametrize(
     ("refusal", "rule", "words"),
     [
         ("failed quota: team: must specify limits.cpu", "QuotaExceeded", "quota team demands limits.cpu"),

@@ -68,8 +68,8 @@ def mounts(case: Case) -> Iterator[Finding]:
         pods = {event.subject.name for event in events}
         known = pods & case.evidence.objects.pods.keys()
         over = not known or all(case.is_healthy(Subject("Pod", pod)) or _runs(case, pod) for pod in known)
-        specific = [event for event in events if "timed out waiting for the condition" not in event.message]
-        latest = max(specific or events, key=lambda event: event.last)
+        specific = [event for event in events if not _is_general(event.message)]
+        latest = max(specific or events, key=lambda event: (event.reason != SETS_OWNER and case.lasts(event), event.last))
         first = earlier(*(event.first for event in events))
         title, words = "a volume cannot be mounted", _SETUP.sub(r"\1: ", latest.message)
         remedy = "create what the volume refers to, or free it elsewhere"
@@ -88,6 +88,12 @@ def mounts(case: Case) -> Iterator[Finding]:
             remedy=remedy,
             pods=frozenset(pods),
         )
+
+
+def _is_general(message: str) -> bool:
+    """Return whether the kubelet only says that it waited in vain for a pod's volumes."""
+    waited = "unmounted volumes=" in message and message.endswith("context deadline exceeded")
+    return waited or "timed out waiting for the condition" in message
 
 
 def _runs(case: Case, name: str) -> bool:
