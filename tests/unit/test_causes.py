@@ -532,16 +532,28 @@ def test_a_called_program_that_waits_for_another_is_explained_by_it() -> None:
     assert (first.subject.name, second.subject.name, second.because) == ("loyalty", "basket", first)
 
 
-@pytest.mark.parametrize(("cordoned", "severity"), [(True, "info"), (False, "warning")])
-def test_a_node_that_was_taken_out_of_service_is_no_trouble(cordoned: bool, severity: str) -> None:
-    """It took no new pods before it was not ready, and a controller asked its pods to leave."""
+@pytest.mark.parametrize(
+    ("marks", "reason", "node", "severity"),
+    [
+        ({"NodeNotSchedulable": 28}, "NodeNotReady", "n0", "info"),
+        ({}, "NodeNotReady", "n0", "warning"),
+        ({"NodeNotSchedulable": 31}, "NodeNotReady", "n0", "warning"),
+        ({"NodeNotSchedulable": 5, "NodeSchedulable": 10}, "NodeNotReady", "n0", "warning"),
+        ({"NodeNotSchedulable": 28}, "NodeNotReady", "n1", "warning"),
+        ({"NodeNotSchedulable": 28}, "SystemOOM", "n0", "error"),
+    ],
+    ids=["cordoned", "not cordoned", "cordoned since", "in service again", "cordoned, with pods", "cordoned, out of memory"],
+)
+def test_a_node_that_was_taken_out_of_service_is_no_trouble(
+    marks: dict[str, int], reason: str, node: str, severity: str
+) -> None:
+    """It took no new pods before it was not ready, and a controller asked its pods to leave. `node`: web-1-b is on n1."""
     incident = Incident().add(pod("web-1-b", running()))
-    incident.add_event(event("NodeNotReady", "Node n0 status is now: NodeNotReady", "n0", "Node", minute=30, type="Normal"))
-    if cordoned:
-        said = "Node n0 status is now: NodeNotSchedulable"
-        incident.add_event(event("NodeNotSchedulable", said, "n0", "Node", minute=28, type="Normal"))
+    for mark, minute in {**marks, reason: 30}.items():
+        kind = "Warning" if mark == "SystemOOM" else "Normal"
+        incident.add_event(event(mark, f"Node {node} status is now: {mark}", node, "Node", minute=minute, type=kind))
     incident.add_event(event("Evicted", "Evicted pod: SpotInterrupted", "web-1-a", minute=28, type="Normal"))
-    assert found(incident, "NodeNotReady").severity == severity
+    assert found(incident, reason).severity == severity
     removed = found(incident, "Removed")
     assert (removed.severity, removed.message) == (
         "info",

@@ -16,8 +16,8 @@ MAX_OTHERS = 1_000
 MAX_MESSAGE = 1_000
 INFORMATIVE = frozenset({
     "ScalingReplicaSet", "SuccessfulRescale", "NodeNotReady", "NodeReady", "Killing", "Evicted", "Preempted",
-    "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "BackOff", "TooManyMissedTimes", "MissSchedule",
-    "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
+    "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "NodeSchedulable", "BackOff", "TooManyMissedTimes",
+    "MissSchedule", "ExternalProvisioning", "WaitForFirstConsumer", "Completed", "SawCompletedJob", "NodeHasDiskPressure",
     "NodeHasInsufficientMemory", "NodeHasInsufficientPID", "JobAlreadyActive", "NoPods", "SuccessfulCreate",
 })  # fmt: skip
 """Reasons of events of type Normal that rules read."""

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of, earlier, seconds_between
@@ -27,6 +27,9 @@ _EVENTS = {
 }
 _CAUSES = ("Rebooted", "SystemOOM")
 """Reasons that explain the others."""
+_MARKS = ("NodeNotSchedulable", "NodeSchedulable")
+_OUT_OF_SERVICE = ("NodeNotReady", "Rebooted")
+"""Reasons of events that a node has when it is taken out of service."""
 _DISRUPTIONS = {
     "PreemptionByScheduler": "preempted by a pod of higher priority",
     "DeletionByTaintManager": "removed, since its node has a taint that it does not tolerate",
@@ -77,16 +80,21 @@ def nodes(case: Case) -> Iterator[Finding]:
                 finding.message = f"node {event.subject.name} {what}: {one_line(event.message, MAX_QUOTED)}"
                 finding.severity = "error"
             age = seconds_between(created.get(event.subject.name), event.first)
-            if (age is not None and age < BOOT_SECONDS) or _was_drained(case, event):
+            if (age is not None and age < BOOT_SECONDS) or _was_drained(case, event, finding.pods):
                 finding.severity = "info"
             by_node[event.subject.name] = finding
     yield from by_node.values()
 
 
-def _was_drained(case: Case, event: Event) -> bool:
-    """Return whether a node took no new pods when this happened to it: it was taken out of service."""
-    cordons = (known for known in case.by_subject.get(event.subject, ()) if known.reason == "NodeNotSchedulable")
-    return any(cordon.first <= event.first for cordon in cordons)
+def _was_drained(case: Case, event: Event, pods: Iterable[str]) -> bool:
+    """Return whether a node was taken out of service: it took no new pods, and only its DaemonSets' pods were left.
+
+    `pods`: those that are on it.
+    """
+    marks = (known for known in case.by_subject.get(event.subject, ()) if known.reason in _MARKS and known.first <= event.first)
+    latest = max(marks, key=lambda mark: mark.first, default=None)
+    taken_out = event.reason in _OUT_OF_SERVICE and latest is not None and latest.reason == "NodeNotSchedulable"
+    return taken_out and all(case.workload_of_pod(pod).kind == "DaemonSet" for pod in pods)
 
 
 def _finding(
