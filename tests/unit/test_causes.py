@@ -561,6 +561,16 @@ def test_a_node_that_was_taken_out_of_service_is_no_trouble(
     )
 
 
+@pytest.mark.parametrize(("words", "severity"), [("", "warning"), (", retrying", "info")])
+def test_a_part_that_is_started_again_is_no_trouble(words: str, severity: str) -> None:
+    """Its one error does not say that the part is given up."""
+    incident = Incident().add(pod("web-1-a", running()))
+    incident.log(
+        "web-1-a", f"5 ERROR failed to start stream for shard 3{words}", *(f"{minute} INFO ok" for minute in range(6, 60))
+    )
+    assert found(incident, "Errors").severity == severity
+
+
 def test_a_part_that_did_not_start_is_trouble_of_a_program_that_runs() -> None:
     """The first of few errors tells why. The class of an exception of JNDI is no word of DNS."""
     incident = Incident().add(pod("web-1-a", running()))

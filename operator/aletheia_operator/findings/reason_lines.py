@@ -161,16 +161,22 @@ def _surrender() -> Any:
     return compiled(
         r"\bgiv(?:e|es|en|ing) up\b|\babort(?:ed|ing)\b|\bpermanently\b"
         r"|\bwill not (?:be )?(?:retr\w{1,4}|restart\w{0,3})\b"
-        r"|\bstart-?up failed\b|\bfailed to (?:start|deploy)\b"
         r"|\bno longer (?:runs?|works?|replicat\w{1,4})\b"
         r"|\b(?:thread|worker|replica(?:tion)?|task|loop) (?:is |was )?(?:stopped|dead)\b",
         case_sensitive=False,
     )
 
 
+@lru_cache(maxsize=1)
+def _failed_start() -> Any:
+    return compiled(r"\bstart-?up failed\b|\bfailed to (?:start|deploy)\b", case_sensitive=False)
+
+
 def gives_up(text: str) -> bool:
-    """Return whether an error says that a part of the program has stopped permanently."""
-    return _surrender().search(text[:MAX_TEXT]) is not None
+    """Return whether an error says that a part of the program stopped permanently, or did not start and is not tried again."""
+    text = text[:MAX_TEXT]
+    failed = _failed_start().search(text) is not None and not tries_again(text)
+    return failed or _surrender().search(text) is not None
 
 
 @lru_cache(maxsize=1)
