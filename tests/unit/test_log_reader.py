@@ -12,7 +12,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, Unavailable
 from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
-from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, read_by_api
+from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, add_note_of_empty_log, read_by_api
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.levels import LevelCount
@@ -66,6 +66,7 @@ class Reading:
             self.log, LogSource(kubernetes, PATH, run.container, run.previous, NodeHealth(kubernetes, None)), restarted
         )
         await self.log.end()
+        add_note_of_empty_log(self.log)
         assert self.log.result is not None
         self.count = self.log.result.count
         self.log.result.spool.finish(2**30)

@@ -17,6 +17,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.fetchers.base import Document, Missing
+from aletheia_operator.fetchers.kubernetes import logs_by_api
 from aletheia_operator.fetchers.kubernetes import restarts as restarts_of_pods
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN
@@ -223,6 +224,33 @@ async def test_a_container_that_restarted_between_plan_and_read() -> None:
         (number, f"run {number} line {index}") for number in (0, 1) for index in range(3)
     ]
     assert document.outcome.missing == []
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+async def test_a_new_run_that_has_written_nothing_yet(monkeypatch: pytest.MonkeyPatch, behind: int) -> None:
+    """Its empty log is not taken for that of the run before: the note about an empty log is of the new run."""
+    monkeypatch.setattr(restarts_of_pods, "STALE_SECONDS", 0)
+    monkeypatch.setattr(logs_by_api, "EMPTY_SECONDS", (0, 0, 0))
+    container = Container([run_lines(0), []], 0)
+
+    def restart(container: Container) -> None:
+        container.present, container.behind = 1, behind
+
+    document = await fetch(Kubelet(containers={"app": container}, hooks={0: restart}))
+    entries = await entries_of(document)
+    assert [(entry["run"], entry["line"]) for entry in entries] == [(0, f"run 0 line {index}") for index in range(3)]
+    assert [(gap.target, gap.reason, gap.severity) for gap in document.outcome.missing] == [
+        ("pod/web-0 container/app (run 1)", GapReason.LOG_ROTATED, "note")
+    ]
+
+
+async def test_a_node_that_sends_only_a_message_has_no_second_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words say why there is no line."""
+    monkeypatch.setattr(logs_by_api, "EMPTY_SECONDS", (0, 0, 0))
+    container = Container([[b"failed to open log file: no such file or directory"]], 0)
+    document = await fetch(Kubelet(containers={"app": container}))
+    await entries_of(document)
+    assert [gap.reason for gap in document.outcome.missing] == [GapReason.LOG_UNAVAILABLE]
 
 
 async def test_seven_restarts_in_the_window() -> None:

@@ -12,7 +12,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing, Window, internal_error
 from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run, wanted_runs
-from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
+from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, add_note_of_empty_log, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory, LogFile, read_by_node
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_identity import drop_logs_of_other_runs, is_moved, is_stale
@@ -123,11 +123,11 @@ class ContainerLogs:
         for _ in range(MAX_PARSER_FAILURES):
             try:
                 await run_log.end()
+                add_note_of_empty_log(run_log)
+                return
             except ParserFailed:
                 self._begin_carefully(run_log)
                 await self.guarded(self._read_run_by_api(run_log, run_log.run), run_log)
-            else:
-                return
         run_log.begin_again()
         run_log.add_gap(GapReason.INTERNAL_ERROR, "the operator's log parser failed repeatedly over this log")
 

@@ -118,7 +118,8 @@ async def read_by_api(log: RunLog, source: LogSource, restarted: Callable[[], Aw
             log.complete = True
             return
         if step is NextStep.WAIT and not waits:
-            step = _step_without_a_line(log)
+            log.empty = not log.position.lines
+            step = NextStep.END if log.empty else NextStep.CHECK_RUN
         if step is NextStep.CHECK_RUN:
             if await restarted():
                 return
@@ -189,13 +190,14 @@ async def _read_once(log: RunLog, source: LogSource, since: str) -> NextStep:
     raise Unavailable("the stream ends before the log does")
 
 
-def _step_without_a_line(log: RunLog) -> NextStep:
-    """Return the step after a log stayed empty. Adds a note if the node may have rotated away all lines before the first read.
+def add_note_of_empty_log(log: RunLog) -> None:
+    """Add a note if the node may have rotated away all lines of a log before the first read.
 
-    The new file of a rotated log is empty until the container writes again.
+    The new file of a rotated log is empty until the container writes again. Call it when it is certain which run's log was
+    read. A log with a gap needs no note: the gap says why it has no line.
     """
-    if log.position.lines:
-        return NextStep.CHECK_RUN
+    if not log.empty or log.missing:
+        return
     begun = parse_nanoseconds((log.run.started_at or "").encode())
     ended = parse_nanoseconds((log.run.finished_at or log.stop).encode())
     if begun is not None and ended is not None and ended - begun > YOUNG_SECONDS * NANOSECONDS:
@@ -205,7 +207,6 @@ def _step_without_a_line(log: RunLog) -> NextStep:
             " the log after its last line. logs.via: node would tell",
             "note",
         )
-    return NextStep.END
 
 
 def _add_gap_of_skipped_lines(log: RunLog) -> None:

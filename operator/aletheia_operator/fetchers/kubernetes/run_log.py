@@ -65,6 +65,8 @@ class RunLog:
     """Bytes of the lines that were read."""
     complete: bool = False
     """Whether reading is over: at the log's end, at the end of the window, or given up. Its gaps were added."""
+    empty: bool = False
+    """Whether the API showed no line of it, in the window or before."""
     via: Literal["", "api", "node"] = ""
     result: RunResult | None = None
     alone: bool = False
@@ -88,7 +90,7 @@ class RunLog:
         """Forget what was read, and its gaps."""
         self.close()
         self.form = form or self.form
-        self.missing, self.complete, self.size_bytes = [], False, 0
+        self.missing, self.complete, self.empty, self.size_bytes = [], False, False, 0
         self.fragment = self._rest = b""
         self.result = None
 
