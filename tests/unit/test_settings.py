@@ -108,7 +108,7 @@ FLAGS: list[tuple[str, str, object]] = [
     ("--artifacts-certificates=/shared", "artifacts_api.certificates", Path("/shared")),
     ("--artifacts-service=artifacts", "artifacts_api.service", "artifacts"),
     ("--artifacts-secret=artifacts-tls", "artifacts_api.secret", "artifacts-tls"),
-    ("--metrics-listen=:1", "metrics.address", ":1"),
+    ("--metrics-listen=:1", "metrics.address", "0.0.0.0:1"),
     ("--metrics-certificate=/tls.crt", "metrics.certificate", Path("/tls.crt")),
     ("--metrics-key=/tls.key", "metrics.key", Path("/tls.key")),
     ("--metrics-client-authority=/ca.crt", "metrics.client_authority", Path("/ca.crt")),
@@ -161,7 +161,7 @@ def test_every_flag_says_what_it_means() -> None:
         *(
             f"--{name}={address}"
             for name in ("listen", "metrics-listen")
-            for address in ("9090x", "127.0.0.1", "[::]:", ":65536")
+            for address in ("9090x", "127.0.0.1", "[::]:", ":65536", ":0", "::1", "a..b:1", "http://a:1", "a/b:1", "a:\u0661")
         ),
         "--log-format=xml",
         "--redaction-level=none",
@@ -181,6 +181,16 @@ def test_a_value_that_makes_no_sense_is_refused(flag: str, capsys: pytest.Captur
     with pytest.raises(SystemExit):
         command_line.parser().parse_args([*REQUIRED, *flag.split()])
     assert flag.split("=")[0].split()[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "listens"),
+    [(":8080", "0.0.0.0:8080"), ("[::]:8080", "[::]:8080"), (":::8080", "[::]:8080"), ("[::1]:08080", "[::1]:8080")],
+)
+def test_an_address_to_listen_at_is_the_same_for_every_server(given: str, listens: str) -> None:
+    """The leader's /healthz reads it as a part of a URL: without a host it would listen at localhost only."""
+    found = command_line.settings_of(command_line.parser().parse_args([*REQUIRED, f"--listen={given}"]))
+    assert found.process.listen == listens
 
 
 def test_the_session_root_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from ipaddress import ip_address
 
 from aletheia_operator.api.connection import PROXY_URL
 from aletheia_operator.api.types import parse_duration
@@ -22,13 +23,27 @@ def address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > MAX_PORT:
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, with a port up to {MAX_PORT}")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the container has its own network
+    host = host.strip("[]") or "0.0.0.0"  # noqa: S104 - the container has its own network
+    try:
+        if ":" in host:
+            ip_address(host)
+        host.encode("idna")  # as when the name is looked up
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be HOST:PORT, with an address of IPv6 in brackets") from None
+    if re.search(r"[\s/?#@]", host):
+        raise argparse.ArgumentTypeError("must be HOST:PORT, without other parts of a URL")
+    return host, int(port)
 
 
 def listen(text: str) -> str:
-    """Return HOST:PORT as it is."""
-    address(text)
-    return text
+    """Return HOST:PORT, always with a host, and with an address of IPv6 in brackets: it becomes a part of a URL.
+
+    Port 0 is refused: nobody would know the port.
+    """
+    host, port = address(text)
+    if not port:
+        raise argparse.ArgumentTypeError("must be HOST:PORT, with a port of at least 1")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def rule(text: str) -> tuple[str, str]:
