@@ -15,6 +15,8 @@ from dataclasses import dataclass
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=12", "--durations-min=2"]
 UNIT = ["-n2", "--dist=loadfile", "--no-loadscope-reorder", "tests/unit"]
 """By default files with few tests go last: of them test_crash_safety takes longest, and one process would be idle meanwhile."""
+NOT_STARTED = 127
+"""Exit status that a shell gives for a command that it cannot start."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,17 @@ STEPS = (
 
 
 def run(part: Part) -> Result:
-    """Run a part, and show each line of its output at once, behind the part's name."""
+    """Run a part, and show each line of its output at once, behind the part's name. One that cannot be started has failed."""
     began = time.monotonic()
-    process = subprocess.Popen(part.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    assert process.stdout is not None
     lines = []
+    try:
+        process = subprocess.Popen(part.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    except OSError as e:
+        print(f"{part.name}: {e}\n", end="", flush=True)
+        return Result(part, NOT_STARTED, "", time.monotonic() - began)
+    assert process.stdout is not None
     for line in process.stdout:
-        print(f"{part.name}: {line}", end="", flush=True)
+        print(f"{part.name}: {line.rstrip()}\n", end="", flush=True)  # in one write: parts beside it print too
         lines.append(line)
     return Result(part, process.wait(), "".join(lines), time.monotonic() - began)
 
@@ -67,8 +73,8 @@ def run_step(parts: Sequence[Part]) -> list[Result]:
         return list(threads.map(run, parts))
 
 
-def main() -> int:
-    results = [result for parts in STEPS for result in run_step(parts)]
+def main(steps: Sequence[Sequence[Part]] = STEPS) -> int:
+    results = [result for parts in steps for result in run_step(parts)]
     print("\n=== summary")
     for result in results:
         outcome = "ok" if result.status == 0 else f"FAILED ({result.status})"
