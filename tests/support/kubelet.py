@@ -10,7 +10,6 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.cluster.provider import Cluster
+from tests.cluster.rig import RigError
 from tests.support.http import serving
 from tests.support.operator import Kubectl, container, pod
 
@@ -188,29 +188,35 @@ def fake_kubelet(kubectl: Kubectl, directory: Path, node: str = "fake-kubelet") 
 
 @contextmanager
 def _heartbeat(cluster: Cluster, node: str) -> Iterator[None]:
-    """Renew the node's Lease within the context. Without it the control plane takes the node for lost after a minute."""
+    """Renew the node's Lease within the context. Without it the control plane takes the node for lost after a minute.
+
+    As a kubelet does, it tries again later if the API server does not answer.
+    """
     ended = threading.Event()
     kubectl = Kubectl(cluster, "kube-node-lease")
 
     def renew() -> None:
-        while True:
-            spec = {
-                "holderIdentity": node,
-                "leaseDurationSeconds": 40,
-                "renewTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-            }
-            kubectl.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node}, "spec": spec})
-            if ended.wait(HEARTBEAT_SECONDS):
-                return
+        spec = {
+            "holderIdentity": node,
+            "leaseDurationSeconds": 40,
+            "renewTime": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+        kubectl.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node}, "spec": spec})
 
-    with ThreadPoolExecutor(1) as threads:
-        renewing = threads.submit(renew)
-        try:
-            yield
-        finally:
-            ended.set()
-            renewing.result()
-            kubectl("delete", "lease", node)
+    def keep() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            with suppress(RigError):
+                renew()
+
+    renew()
+    renewing = threading.Thread(target=keep)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewing.join()
+        kubectl("delete", "lease", node, "--ignore-not-found")
 
 
 def address_towards(cluster: Cluster) -> str:
