@@ -19,7 +19,7 @@ from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, S
 from aletheia_operator.investigate import Budget, Tools, answering, investigate
 from aletheia_operator.investigate.answering import GIVEN_UP
 from aletheia_operator.investigate.journal_writer import JournalWriter
-from aletheia_operator.investigate.planning import MAX_DEATHS
+from aletheia_operator.investigate.planning import MAX_PLAN_DEATHS
 from aletheia_operator.session import Session, WrittenFile
 from aletheia_operator.session.journal import Done
 from tests.unit.capturing import cancel, counts, evidence, gaps, run
@@ -276,7 +276,7 @@ async def test_a_question_that_was_stopped_before_it_was_asked_owes_nothing(tmp_
     assert journal.read_bytes().count(b'"stopped"') == 1
 
 
-@pytest.mark.parametrize(("times", "phase"), [(MAX_DEATHS - 1, "Completed"), (MAX_DEATHS, "Failed")])
+@pytest.mark.parametrize(("times", "phase"), [(MAX_PLAN_DEATHS - 1, "Completed"), (MAX_PLAN_DEATHS, "Failed")])
 async def test_a_plan_that_kills_the_process_is_given_up(tmp_path: Path, times: int, phase: str) -> None:
     """Then there is nothing to ask."""
     death = Death()

@@ -15,7 +15,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Plan, Question, Sources
 from aletheia_operator.investigate import Tools
-from aletheia_operator.investigate.planning import MAX_DEATHS
+from aletheia_operator.investigate.planning import MAX_PLAN_DEATHS
 from tests.unit.capturing import counts, gaps, interrupted, on_disk, run
 from tests.unit.fakes import FakeFetcher, forever, make_order, make_tools
 
@@ -67,7 +67,7 @@ def alter_journal(root: Path, alter: Callable[[Line], Any], name: str) -> None:
 
 def die_while_planning(root: Path) -> None:
     (journal,) = root.glob("sessions/*/journal.ndjson")
-    journal.write_text(journal.read_text() + '{"begun":"plan"}\n' * MAX_DEATHS)
+    journal.write_text(journal.read_text() + '{"begun":"plan"}\n' * MAX_PLAN_DEATHS)
 
 
 def tools(root: Path, answers: dict[str, Any]) -> Tools:

@@ -42,7 +42,7 @@ from aletheia_operator.investigate.findings_step import FINDINGS_KEY, FindingsSt
 from aletheia_operator.investigate.gaps import OWN, gap_of
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Report, Snapshot, Tools
-from aletheia_operator.investigate.planning import MAX_DEATHS, PLAN_GIVEN_UP, FormerPlan, make_plan, plan_record
+from aletheia_operator.investigate.planning import MAX_PLAN_DEATHS, PLAN_GIVEN_UP, FormerPlan, make_plan, plan_record
 from aletheia_operator.investigate.redaction import key_of, level_for, recorded_spec, redactor_for
 from aletheia_operator.investigate.report_step import ReportStep
 from aletheia_operator.investigate.saving import Saver
@@ -246,7 +246,7 @@ class _Capture:
             self._questions, lost = await former.complete(fetchers, self._order.spec, self._sources, done)
             for unknown in lost:
                 await self.journal.record_done(unknown)
-        elif self._session.progress.deaths[PLAN_KEY] >= MAX_DEATHS:
+        elif self._session.progress.deaths[PLAN_KEY] >= MAX_PLAN_DEATHS:
             await self._give_up_plan(Missing("the plan", GapReason.INTERNAL_ERROR, PLAN_GIVEN_UP), former)
             return False
         else:

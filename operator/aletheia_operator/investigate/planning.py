@@ -21,9 +21,9 @@ from aletheia_operator.redact.specs import redact_spec
 from aletheia_operator.session import Done, Gap
 from aletheia_operator.version import __version__
 
-MAX_DEATHS = 4
+MAX_PLAN_DEATHS = 4
 """Deaths of the process after which no plan is made: more than of a question, since without a plan nothing is asked."""
-PLAN_GIVEN_UP = f"given up: the operator's process ended {MAX_DEATHS} times while it was made, perhaps short of memory"
+PLAN_GIVEN_UP = f"given up: the operator's process ended {MAX_PLAN_DEATHS} times while it was made, perhaps short of memory"
 
 log = logging.getLogger(__name__)
 
