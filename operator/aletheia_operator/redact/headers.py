@@ -26,7 +26,7 @@ _PARTS = (
 _PAIR = r"""(?P<name>[^=;,\s"'\[\]]{1,120})=(?P<value>"[^"]*"|\[redacted[^\]]*\]|[^;\s"'\\]+)"""
 _ATTRIBUTES = byte_words("path domain expires max-age samesite priority version comment partitioned secure httponly")
 _SETTINGS = byte_words("true false yes none null accepted rejected enabled disabled")
-_END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|[A-Z][\w-]+:\s)|\)(?:\s|$)|\s[|]\s"""
+_END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|(?:[A-Z][\w-]+|(?:set-)?cookie):\s)|\)(?:\s|$)|\s[|]\s"""
 
 
 def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) -> Iterator[Span]:
@@ -110,6 +110,7 @@ def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
             continue
         value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
         at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
-        variable = is_placeholder(value) or is_placeholder(pair.group(b"value"))
-        if len(value) > 2 and not variable and value.lower() not in _SETTINGS:
+        if len(value) <= 2 or value.lower() in _SETTINGS:
+            continue
+        if not is_placeholder(value) and not is_placeholder(pair.group(b"value")):
             yield at, at + len(value)

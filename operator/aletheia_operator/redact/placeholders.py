@@ -14,7 +14,7 @@ _MASK = (
     r"|[*.#?_\s;:,()\[\]{}<>/\\|=-]+|x{2,}[\sx-]*"
     r"|[\xe2\x80\xa2\xef\xbc\x8a•●＊]+|.{0,4}[*]{3,}.{0,4}"  # masked, perhaps except for its ends
     r"|VALUE_SPECIFIED_IN_NO_LOG_PARAMETER|DATA\+OMITTED|0xc000[0-9a-f]{6}\??|[cU]GFzc3dvcmQ6|[dV]XNlcm5hbWU6"
-    rf"|(?:value )?{_HIDDEN}(?:[ _-]\D{{0,30}})?|\[(?:value )?{_HIDDEN}[\w -]{{0,30}}\]?"
+    rf"|(?:value )?{_HIDDEN}(?:[ _-][A-Za-z _-]{{0,30}})?|\[(?:value )?{_HIDDEN}[\w -]{{0,30}}\]?"
     r"|\(?(?:sensitive(?: value)?|redacted|hidden|none|null|empty|unset|not set|masked)\)?"
     r"|(?:your|my|the|insert|enter|replace|put|add|some)[-_ ](?:[\w]+[-_ ])*(?:pass|password|token|key|secret|here"
     r"|credential|value)s?(?:[-_ ]here)?"
@@ -55,7 +55,7 @@ _EXPRESSION = (
     r"|\((?:[$'\"][\w$'\",. -]*)?\)?)+[,;)]*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
     r"|inputs|ctx|props|state|secrets)(?:\.[A-Za-z_]+)+(?:\[[^\]]*\])?[,;]?"
-    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[!?]?[,;]?|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
+    r"|(?:[A-Za-z_]+\.)+\w*(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey)[,;]?|[A-Z]\w*(?:\.[a-z]+)+(?:_[a-z]+)+!|\w*(?:password|secret|token|key)(?:\.[a-z_]+)+"
     r"|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\[(?::\w+|[\"']\w+[\"']?)?\]?|[a-z_]\w*(?:::[A-Za-z_]\w*)+\(?"
     r"|(?:Read|Get|New|Import|Invoke|ConvertTo|ConvertFrom|Select)-[A-Z][A-Za-z]+)$"
 )

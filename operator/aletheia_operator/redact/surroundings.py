@@ -9,6 +9,18 @@ _SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
 _TOKENS = byte_words("token tokens expected_token actual_token lookahead_token")
 _LEXED = r"""\s*\\*["']?(?:[A-Z]{2,15}_)*[A-Z]{2,15}(?:[\s"',;:)}\\]|$)"""
 """The name of a token of a parser: `token=LPAREN text="("`."""
+_IN_LEXER = (
+    r"""(?i)\b(?:lexer|parser|yacc|yylex|syntax|\w*lexeme)\b|\btoken\{|\b(?:pos|line|col|column|text|value|kind)["']?[=:]"""
+)
+"""What stands near the name of a token of a parser, and not near a token in capitals."""
+_NEXT_PROMPT = (
+    r"(?i)(?:re-?type|re-?enter|repeat|confirm|verify|new|old|current)\s(?:\w+\s){0,2}pass(?:word|phrase)s?\b"
+    r"|authentication token\b"
+)
+"""What follows a prompt if the terminal shows no input: `New password: Retype new password: `."""
+_SWITCH = r"\s*(?:(?:files|compat|sss|systemd|db|nis|ldap|winbind)\b\s*)+$"
+"""The sources of users in nsswitch.conf: `passwd: files systemd`."""
+_STAGE = r"""\\*["']?(?:production|staging)\b"""
 _FILE = r"""^/[^\s"'`]*\.[a-z]+\\*["'`]\]?\s*:"""
 """A path in quotes, and a message: `cannot load key "/etc/tls/tls.key": no such file`."""
 _VARIABLE = r"\s*(?:!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join)\b|\(\([\w.:/-]+\)\))"
@@ -24,7 +36,7 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
     small = name.lower()
     if small in _TOKENS:
         special = compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
-        return Kind.KEY if special or (name == small and compiled(_LEXED).match(line, end) is not None) else kind
+        return Kind.KEY if special or (name == small and _is_lexed(name, line, start, end)) else kind
     if line[start : start + 1] == b"/":
         return Kind.KEY if compiled(_FILE).search(line[start:end]) is not None else kind
     if small in (b"pwd", b"oldpwd"):  # a shell's directory
@@ -34,9 +46,21 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
         other = passed or line[max(start - 4, 0) : start] == b"--- "
     elif small[-5:] in (b"field", b"param", b"input"):  # a field's name
         other = compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
+    elif small == b"passwd":
+        other = compiled(_SWITCH).match(line, end) is not None
+    elif small.endswith(b"env"):  # the stage of a program: `secret_env=staging`
+        other = compiled(_STAGE).match(line, end) is not None
     else:
         other = line[max(start - 2, 0) : start] == b"${" and compiled(_SHELL).search(line[end - 1 : end + 200]) is not None
     return None if other else kind
+
+
+def _is_lexed(name: bytes, line: bytes, start: int, end: int) -> bool:
+    """Return whether a token is that of a parser. `start`: of its name; `end`: after the separator."""
+    if compiled(_LEXED).match(line, end) is None:
+        return False
+    near = line[max(start - 60, 0) : start] + b" " + line[end : end + 80]
+    return b"_" in name or compiled(_IN_LEXER).search(near) is not None
 
 
 def is_reference(line: bytes, at: int, join: bytes) -> bool:
@@ -52,7 +76,7 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
     return compiled(_TYPE).match(line, at) is not None
 
 
-_CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*[!?]?\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[!?]?\(:?[\w.]+[,)]"""
+_CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*!?\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+!?\(:?[\w.]+[,)]"""
 _STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
 _EMPTY_FIELD = r"(?:^|[{\s])[A-Z]\w*: $"
 _NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:\S"
@@ -63,7 +87,7 @@ _IN_STRUCTURE = r"\{[^{}\"']*$"
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 _CODE = (
     r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\]|:[A-Za-z_]+\]|\$\w+[+-]\d+\])|::\$?\w)"""
-    r"""|[A-Za-z_][\w.]*[!?]?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
+    r"""|[A-Za-z_][\w.]*!?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 )
 
 
@@ -75,7 +99,8 @@ def is_no_value(line: bytes, at: int) -> bool:
     """
     first = line[at : at + 1]
     if first.isalpha() or first == b"_":
-        return _is_code(f"{_CALL}|{_STRUCTURE}", line, at) or _are_next_fields(line, at)
+        code = _is_code(f"{_CALL}|{_STRUCTURE}", line, at) or compiled(_NEXT_PROMPT).match(line, at) is not None
+        return code or _are_next_fields(line, at)
     return (first == b"\\" or first.isdigit()) and compiled(_BREAK_OR_LENGTH).match(line, at) is not None
 
 

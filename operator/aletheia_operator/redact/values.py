@@ -25,9 +25,8 @@ _WORDS = byte_words(
     service account grant given got expected bad broken open couldn't can't didn't doesn't expire never include
     same-origin known apply isn't wasn't hasn't won't shouldn't needed needs only when while after before because until
     amd64 arm64 i386 armhf noarch x86_64 aarch64 s390x ppc64le all flag option argument which
-    omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed converting parsing
-    retype re-enter reenter repeat confirm verify again new old current previous latest pending awscurrent awsprevious
-    awspending production staging files compat sss systemd db nis path authentication
+    omit include token tokens passwort hashed encrypted via flags options object mode see ask stored managed awscurrent
+    awsprevious awspending
     """
 )
 """Words that describe or replace secrets."""
