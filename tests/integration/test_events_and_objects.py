@@ -429,7 +429,9 @@ def test_what_befalls_a_volume(place: Kubectl) -> None:
     spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": name}
     claim = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": {"name": "recycled"}}
     claim["spec"] = spec | {"resources": {"requests": {"storage": "1Mi"}}}
-    mounted = pod("mounted", "echo started; sleep 3600", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "recycled"}}])
+    mounted = pod(
+        "mounted", "echo started; sleep 3600", volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "recycled"}}]
+    )
     try:
         place.apply(volume, claim)
         place.wait("pvc/recycled", "jsonpath={.status.phase}=Bound")
