@@ -102,6 +102,25 @@ def test_a_limit_after_which_a_program_tries_again(beside: str, since: int, expe
     assert severity(works(*lines), "Throttled") == expected
 
 
+@pytest.mark.parametrize(
+    ("came", "words", "expected"),
+    [
+        ([f"{minute} ERROR task send_reminder is unknown, discarded" for minute in range(30, 60)], "send_reminder", "warning"),
+        (["30 ERROR Name [jdbc/x] is not bound", "30 ERROR Context [/portal] startup failed"], "jdbc/x", "warning"),
+        (["30 ERROR Name [jdbc/x] is not bound"], "jdbc/x", "info"),
+    ],
+    ids=["many", "few, and a part does not start", "few"],
+)
+def test_errors_that_came_are_not_hidden_by_more_that_were_there_all_the_time(
+    came: list[str], words: str, expected: str
+) -> None:
+    """Of a healthy program that logs errors as its work brings them, those tell what happened."""
+    finding = found(
+        works(*every_minute("ERROR the quantity of an order is wrong", "ERROR a card was refused"), *came), "Errors"
+    )
+    assert (words in finding.message, finding.severity) == (True, expected)
+
+
 def test_a_program_that_is_not_well_does_not_cope() -> None:
     """Its lines may tell why."""
     line = "ERROR error:0A000416:SSL routines::ssl/tls alert certificate unknown"

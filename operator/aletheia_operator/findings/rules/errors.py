@@ -28,6 +28,7 @@ _STATEMENT_ERROR = re.compile(
 """Errors that a client's statement causes, in the words of PostgreSQL."""
 BESIDE_SECONDS = 2.0  # between an error and the warning that has its reason
 ALIKE = 0.2  # greatest difference of their numbers
+CHANCE = 3  # errors that may be more in the second half of the window by chance
 BURST_ERRORS = 10
 BURST_TIMES = 3.0  # times the mean of the window
 
@@ -46,9 +47,12 @@ def errors(case: Case) -> Iterator[Finding]:
             for pairs in numbers.values()
             for template, place in pairs
         )
+        kinds = len(numbers)
+        if case.is_healthy(subject):  # what it logs all the time is less telling than what came
+            numbers = {n: places for n, places in numbers.items() if not _is_usual(_histogram_of(groups[n]))} or numbers
         most = max(sum(place.count for _, place in places) for places in numbers.values())
         number = min(numbers, key=lambda candidate: _order(numbers[candidate], most))
-        finding = _finding(case, subject, groups[number], numbers[number], len(numbers))
+        finding = _finding(case, subject, groups[number], numbers[number], kinds)
         if stopped and finding.severity == "info" and most < FEW and not _of_clients(groups[number]):
             finding.severity = "warning"  # few errors, since a part of the program works no more
         yield finding
@@ -64,7 +68,7 @@ def _finding(case: Case, subject: Subject, group: list[Template], places: list[t
     count = sum(place.count for _, place in places)
     first = min((place for _, place in places), key=lambda place: place.first)
     pods = {place.pod for _, place in places}
-    histogram = [sum(counts) for counts in zip(*(template.histogram for template in group), strict=True)]
+    histogram = _histogram_of(group)
     burst = is_burst(histogram) and not (_of_clients(group) and case.is_healthy(subject))
     text, beside = excerpt(group[0].example, MAX_QUOTED), None
     if not gives_reason(group[0].example.partition(": ")[2]):
@@ -129,11 +133,24 @@ def _of_client(template: Template) -> bool:
     return _OF_POSTGRES in template.line and _STATEMENT_ERROR.search(example) is not None
 
 
+def _histogram_of(group: list[Template]) -> list[int]:
+    return [sum(counts) for counts in zip(*(template.histogram for template in group), strict=True)]
+
+
+def _is_steady(histogram: list[int], chance: int = 0) -> bool:
+    """Return whether there were errors in the first half of the window, and not many more in its second half."""
+    before, after = sum(histogram[: BUCKETS // 2]), sum(histogram[BUCKETS // 2 :])
+    return before > 0 and after <= 1.5 * before + chance
+
+
+def _is_usual(histogram: list[int]) -> bool:
+    """Return whether these are no few errors, and steady."""
+    return sum(histogram) >= FEW and _is_steady(histogram, CHANCE)
+
+
 def _severity(case: Case, subject: Subject, count: int, burst: bool, histogram: list[int]) -> Severity:
     if burst:
         return "error"
-    before, after = sum(histogram[: BUCKETS // 2]), sum(histogram[BUCKETS // 2 :])
-    steady = before and after <= 1.5 * before
-    if count < FEW or (steady and case.is_healthy(subject)):
+    if count < FEW or (_is_steady(histogram) and case.is_healthy(subject)):
         return "info"
     return "warning"
