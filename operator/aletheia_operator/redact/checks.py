@@ -139,7 +139,11 @@ def stated_password(value: bytes) -> bool:
 
 def coded_no_cipher(value: bytes) -> bool:
     """Return whether a value looks random, and is not the name of a cipher: `aes-256-cbc`."""
-    return coded(value) and compiled(r"(?i)^(?:aes|des|rsa|ecdh|hmac|sha|chacha|camellia|aria)\d*[_-]").search(value) is None
+    return (
+        coded(value)
+        and compiled(r"(?i)^(?:aes|des|rsa|ecdh|hmac|sha|chacha|camellia|aria)\d*(?:[_-][a-z]{0,8}\d{0,4}){1,4}$").search(value)
+        is None
+    )
 
 
 def unbroken(value: bytes) -> bool:
