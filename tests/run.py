@@ -1,6 +1,6 @@
 """Runs every check and test, part by part, and prints the time of each: `python -m tests.run`.
 
-After a failed part the others still run, so that one run shows all failures. The last line counts tests.
+After a failed part the others still run, so that one run shows all failures. The last lines name failed tests and count all.
 """
 
 import re
@@ -16,6 +16,8 @@ UNIT = ["-n2", "--dist=loadfile", "--no-loadscope-reorder", "tests/unit"]
 """By default files with few tests go last: of them test_crash_safety takes longest, and one process would be idle meanwhile."""
 NOT_STARTED = 127
 """Exit status that a shell gives for a command that it cannot start."""
+LONGEST_FAILURE = 300
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Result:
         closing = [line for line in self.output.splitlines() if re.search(r"\d+ (passed|failed|skipped|error)", line)]
         found = re.search(rf"(\d+) {word}", closing[-1]) if closing else None
         return int(found[1]) if found else 0
+
+    @property
+    def failures(self) -> list[str]:
+        """One line for each test that failed, with the beginning of its reason, as pytest's short summary has them."""
+        if "pytest" not in self.part.command:
+            return []
+        return [line[:LONGEST_FAILURE] for line in self.output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
 
 
 STEPS = (
@@ -81,6 +90,9 @@ def main(steps: Sequence[Sequence[Part]] = STEPS) -> int:
     for result in results:
         outcome = "ok" if result.status == 0 else f"FAILED ({result.status})"
         print(f"{result.part.name:16} {outcome:12} {result.seconds:7.1f} s")
+    for result in results:
+        for failure in result.failures:
+            print(f"{result.part.name}: {failure}")
     passed, skipped = (sum(result.count(word) for result in results) for word in ("passed", "skipped"))
     failed = sum(result.count("failed") + result.count("error") for result in results)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

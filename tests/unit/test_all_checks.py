@@ -26,6 +26,19 @@ def test_all_parts_run_and_every_failure_counts(capfd: pytest.CaptureFixture[str
     assert lines[-1] == "8 passed, 3 failed, 1 skipped"
 
 
+def test_failed_tests_are_named_at_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    """A reader who has only the last lines of a run learns what to mend."""
+    output = "FAILED tests/a.py::test_b - assert 1 == 2\nERROR tests/c.py - OSError\n1 failed, 1 error in 1s"
+    unit = part("unit", f"print({output!r}); exit(1)", "pytest")
+    assert main([[unit, part("lint", "print('FAILED tests/d.py')")]]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[lines.index("=== summary") + 3 :] == [
+        "unit: FAILED tests/a.py::test_b - assert 1 == 2",
+        "unit: ERROR tests/c.py - OSError",
+        "0 passed, 2 failed, 0 skipped",
+    ]
+
+
 def test_the_status_is_0_if_all_parts_are_well(capfd: pytest.CaptureFixture[str]) -> None:
     """Words of parts without tests are not counted."""
     assert main([[part("lint", "print('1 failed')")]]) == 0
