@@ -42,7 +42,7 @@ def no_port(value: bytes) -> bool:
 
 def no_test(value: bytes) -> bool:
     """Return whether a value may be a password, and is not the name of a test or a mechanism."""
-    return prosaic(value) and compiled(r"(?i)^test|/.*\.\w{1,4}$|^(?:plain|login|xoauth2|external)$").search(value) is None
+    return prosaic(value) and compiled(r"(?i)^test|/.*\.\w{1,4}$|^(?:plain|login|xoauth2|external)\\*$").search(value) is None
 
 
 def no_address(value: bytes) -> bool:

@@ -11,6 +11,8 @@ Span = tuple[int, int]
 
 _MIXED_CALL = r"""\w+(?:::\w+)+\((?:'[^'"]*(?:[A-Za-z]\d|\d[A-Za-z])[^'"]*'|"[^'"]*(?:[A-Za-z]\d|\d[A-Za-z])[^'"]*")\)"""
 """A password like a call: `Abc::Def('x1')`."""
+_DERIVED = r"^[a-z]+(?:able|ally|ance|ary|ate|ence|ible|ical|ied|ify|ing|ion|ional|ious|ism|ist|ity|ive|ized?|ment|ness|ous)s?$"
+"""A longer word that few passwords are."""
 _FIRST_RULES = (b"required", b"nullable", b"sometimes")
 """Rules that are the first of a field's."""
 
@@ -22,7 +24,7 @@ def listed_values(line: bytes, start: int, kind: Kind, name: bytes) -> Iterator[
         rules = line[slice(*items[0])] in _FIRST_RULES
         for begin, end in items:
             item = line[begin:end]
-            if not (_is_rule(item) if rules else name.endswith(b"tokens") and _is_word(item, len(items))):
+            if not (_is_rule(item) if rules else name.lower() == b"tokens" and _is_word(item, len(items))):
                 yield from judged(line, begin, end, kind, False)
         return
     at = start + 1
@@ -54,8 +56,10 @@ def _is_rule(item: bytes) -> bool:
 
 
 def _is_word(item: bytes, items: int) -> bool:
-    """Return whether an item is a word of a text: `tokens: ["Hello", "world"]`."""
-    return item.isalpha() and len(item) < (16 if items > 1 else 12 if item.islower() else 8)
+    """Return whether an item is a word of a text: `tokens: ["Hello", "world"]`, `tokens: ["functional"]`."""
+    if not item.isalpha():
+        return False
+    return len(item) < (16 if items > 1 else 8) or (len(item) < 12 and compiled(_DERIVED).search(item) is not None)
 
 
 def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]:

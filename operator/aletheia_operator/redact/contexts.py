@@ -52,8 +52,8 @@ RULES: tuple[ContextRule, ...] = (
     ("sasl-password", rf"{LINE_START}\[[\w.-]+\]:\d{{2,5}}\s+[\w.@+-]+:(?P<secret>\S+)\s*$", checks.coded),
     ("integration-key", r"(?i)\b(?:routing|integration|service)[-_]?key\\*[\"']?\s*[:=]\s*\\*[\"']?"
                         r"(?P<secret>[0-9a-f]{32}|[0-9A-Z]{32})\b", checks.anything),
-    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@(?:(?:tcp|udp|unix)[46]?\(|\([\w.:/\[\]-]+\))",
-                        checks.password),
+    ("driver-password", r"(?:^|[^\w.-])[\w.-]+:(?P<secret>[^\s\"'@/:]+)@"
+                        r"(?:(?:tcp|udp|unix)[46]?\(|\([\w.:/\[\]-]+\)|\([^\s\"']*\)/)", checks.password),
     ("oracle-password", r"(?i)(?:oracle:(?:thin|oci8?):|sqlplus(?:\s+-\w+)*\s+|\bconn(?:ect)?\s+[\"']?|imp(?:dp)?\s+"
                         r"|exp(?:dp)?\s+)[\w$#]+/(?P<secret>[^\s@\"'/]+)@", checks.password),
     ("host-password", r"(?:^|[\s\"'=(,])[\w.-]{1,60}:(?P<secret>[^\s\"'@/:=,()]{4,80})@(?:[\w-]+\.)*[\w-]+(?::\d{2,5}"
@@ -220,7 +220,8 @@ RULES: tuple[ContextRule, ...] = (
                   r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
      checks.password),
     ("protocol-password", r"(?:^|[\s>:\]\"'(]|\\[rn])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\])\s*(?:$|\\+[rn]|\r|[\"')])", checks.no_test),
+                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\]\\*?)\s*(?:$|\\+[rn]|\r|\\*[\"')])",
+     checks.no_test),
     ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
      checks.password),
     ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)(?:s|old|new|value|key|\d)?\s+cs\d=(?P<secret>\S+)",

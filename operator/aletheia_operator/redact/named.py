@@ -16,10 +16,12 @@ from aletheia_operator.redact.placeholders import is_placeholder
 from aletheia_operator.redact.reach import Reach
 from aletheia_operator.redact.surroundings import (
     goes_on,
+    is_changed,
     is_closing_quote,
     is_code,
     is_no_value,
     is_reference,
+    is_scheme,
     is_tuple,
     kind_here,
 )
@@ -79,6 +81,8 @@ _TYPED = (
     r""":\s*|\s*(?:[Ss]tring|str|text|SecretStr|&(?:'static\s)?str|Optional\[str\]"""
     r"""|\[\]byte)\??(?:\s*\|\s*\w+)?\s*=\s*\\*["'`]"""
 )  # `secretKey:: "x"`, `token: string = "x"`
+_OF_ACCOUNT = r"^[a-z][a-z0-9-]*-token-\d{5}$"
+"""The name of a service account's Secret with only digits at its random end: `default-token-24579`."""
 _ITEMS = r"\[\d*\](?:string|any|interface ?\{\})\{"  # a slice of Go
 
 
@@ -116,8 +120,8 @@ def find_named(line: bytes) -> Iterator[Span]:
             continue  # the call of a function: `GetAuthorization("x"): no such file`
         if join == b":" and not close and (found.before == b":" or b"/" in name[kind is Kind.PASSWORD :]):
             continue  # a part of an ARN or of a key with colons; or the tag of an image, but not `/password:x`
-        if (join == b":" and line[end : end + 2] == b"//") or (found.before == b"=" and found.join.strip() in (b"->", b"=>")):
-            continue  # the scheme of a URL: `ref+secrets://db`; or a value that changes: `type=password -> type=text`
+        if (join == b":" and is_scheme(name, line, end)) or (found.before == b"=" and is_changed(found.join, line, start, end)):
+            continue
         for begin, stop in reach.look(end, partial(_values_in, found)):
             at = max(at, stop)
             yield begin, stop
@@ -238,8 +242,8 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return  # a flag; or the head of a block: `resource "random_password" "db" {`
     if opener.group()[-1:] == b"`" and compiled(r"""^\w+:\\*\"""").search(value) is not None:
         return  # the tag of a field in Go
-    if is_uuid(value) and b"," not in spaced and not name.closed:
-        return  # the id of a token
+    if b"," not in spaced and not name.closed and (is_uuid(value) or compiled(_OF_ACCOUNT).search(value) is not None):
+        return  # the id of a token, or the name of a Secret
     wanted = (
         kind is Kind.PASSWORD
         or (kind is Kind.PASS and name.before == b"{" and b"," in spaced)

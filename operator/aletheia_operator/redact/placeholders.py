@@ -1,5 +1,6 @@
 """Recognises values that are no secrets themselves: masks, encrypted texts, variables, and references to where a secret is."""
 
+from aletheia_operator.redact.expressions import is_doubtful
 from aletheia_operator.redact.patterns import compiled
 from aletheia_operator.redact.randomness import has_random_word
 
@@ -25,7 +26,7 @@ _MASK = (
 )
 _ENCRYPTED = (
     r"^(?:ENC\[(?:AES256_GCM(?:,(?:data|iv|tag|type):[\w+/=]*){0,4},?\]?|[A-Z0-9_]{2,16},(?:[A-Za-z0-9+/=]*\]|[A-Za-z0-9+/=]{40,}))"
-    r"|EJ\[1:[A-Za-z0-9+/=:]*\]?|(?:hmac-)?sha\d+:(?:[0-9a-f]{6,128}|[0-9A-F]{6,128}|[\w+/-]{27}=?|[\w+/-]{43}=?|[\w+/-]{64}|[\w+/-]{86}(?:==)?)"
+    r"|EJ\[1:[A-Za-z0-9+/=:]*\]?|(?:hmac-)?sha\d+:(?:[0-9a-f]{32,128}|[0-9A-F]{32,128}|[\w+/-]{27}=?|[\w+/-]{43}=?|[\w+/-]{64}|[\w+/-]{86}(?:==)?)"
     r")$"
 )
 """What sops, eyaml and ejson write, perhaps cut at a line's end, and digests."""
@@ -50,7 +51,7 @@ _VARIABLE = (
     r"|!(?:vault|secret|env_var|Ref|Sub|GetAtt|ImportValue|Join|Base64)(?:\s.*)?)$"
 )
 _EXPRESSION = (
-    r"^(?:(?:[A-Z0-9]+_)*(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|TOKEN|SECRET|API_?KEY)|Secrets?(?:[A-Z][a-z]+)+|env:\w+|env\.\w+|(?:process\.env|import\.meta\.env|os\.(?:environ|getenv)|System\.getenv)(?:\W.*)?"
+    r"^(?:(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|TOKEN|SECRET|API_KEY)|Secrets?(?:[A-Z][a-z]+)+|env:\w+|env\.\w+|(?:process\.env|import\.meta\.env|os\.(?:environ|getenv)|System\.getenv)(?:\W.*)?"
     r"|\$\w+(?:->\w*|::(?:\$\w+|[A-Za-z_]+)|\[(?:(?:[\w$'\".-]+|:[A-Za-z_]+|\$\w+[+-]\d+)\])?|\[\d+\]\.[A-Za-z_]+"
     r"|\((?:[$'\"][\w$'\",. -]*)?\)?)+[,;)]*"
     r"|(?:self|this|var|vars|local|data|module|each|config|cfg|conf|params|req|request|os|settings|options|opts|args|input"
@@ -70,7 +71,9 @@ def is_placeholder(value: bytes) -> bool:
     """
     if compiled(f"{_NO_SECRET}|{_NAME}").search(value) is None:
         return not _without_tokens(value).strip(b" ,;:\"'&")
-    return not has_random_word(value) or compiled(_NO_SECRET).search(value) is not None
+    if compiled(_NO_SECRET).search(value) is not None:
+        return True
+    return not has_random_word(value) and not is_doubtful(value)
 
 
 def _without_tokens(value: bytes) -> bytes:

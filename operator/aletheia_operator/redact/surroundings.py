@@ -1,6 +1,7 @@
 """Judges by the text around a name and its value whether the name is that of a secret."""
 
-from aletheia_operator.redact.names import Kind
+from aletheia_operator.redact.expressions import is_doubtful
+from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import byte_words, compiled
 from aletheia_operator.redact.randomness import has_random_word
 
@@ -29,6 +30,11 @@ _DIRECTORY = r"""^["']?(?:/[\w.@+-]*)+(?:["',;\s]|$)"""
 _SHELL = r"^:(?:\?[^{}]*\s[^{}\s]|\+(?:(?:-[A-Za-z]|--[a-z-]+)[\s=}]|[a-z0-9]{1,3}\}))"
 """A shell's message, `${DB_PASSWORD:?must be set}`, or what stands for a password that is set: `:+-p`, `:+yes`."""
 _PSQL = r"(?i)\b(?:user|role|with|encrypted|alter|set)\b"
+_NO_PSQL = r"(?i)\bconfig\s+set\b|\b(?:requirepass|masterauth)\s*$"
+"""A command of Redis: `CONFIG SET requirepass :'quote'`."""
+_SCHEME = r"(?i)^(?:[a-z0-9.-]*secrets|secret)$"
+_CHOICES = byte_words("type kind mode grant grant_type scheme method strategy format")
+"""Names of settings that have a few words as values: `type=password -> text`."""
 
 
 def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kind | None:
@@ -46,6 +52,9 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
         other = passed or line[max(start - 4, 0) : start] == b"--- "
     elif small[-5:] in (b"field", b"param", b"input"):  # a field's name
         other = compiled(r"""^\\*["']?[a-zA-Z_.-]{1,24}(?:["',;}\s\\]|$)""").search(line[end : end + 60]) is not None
+    elif small.endswith(b"header"):  # a header's name: `API_KEY_HEADER=apikey`
+        word = compiled(r"""\\*["']?(?P<word>[A-Za-z_-]{1,40})(?:["',;}\s\\]|$)""").match(line, end)
+        other = word is not None and kind_of(word.group(b"word").decode()) is not None
     elif small == b"passwd":
         other = compiled(_SWITCH).match(line, end) is not None
     elif small.endswith(b"env"):  # the stage of a program: `secret_env=staging`
@@ -72,7 +81,8 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
     if join[-1:] != b":" and join.strip() != b":":
         return False
     if join == b" :" and compiled(r"'[a-z_]+'(?:[^'\w]|$)").match(line, at) is not None:
-        return compiled(_PSQL).search(line[max(0, at - 200) : at]) is not None  # `ALTER ROLE app PASSWORD :'pw'`
+        before = line[max(0, at - 200) : at - len(join)]
+        return compiled(_PSQL).search(before) is not None and compiled(_NO_PSQL).search(before) is None
     return compiled(_TYPE).match(line, at) is not None
 
 
@@ -85,6 +95,7 @@ _KNOWN_FIELD = r"(?:User|Username|Host|Port|Name|Addr|Address|DB|Database):"
 _IN_STRUCTURE = r"\{[^{}\"']*$"
 """The text before a field of Go. Outside of braces, only fields with a known name are not taken for a password."""
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
+MAX_EXPRESSION = 100  # bytes of an expression that are searched for words
 _CODE = (
     r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\]|:[A-Za-z_]+\]|\$\w+[+-]\d+\])|::\$?\w)"""
     r"""|[A-Za-z_][\w.]*!?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
@@ -119,7 +130,10 @@ def is_code(line: bytes, at: int) -> bool:
 
 def _is_code(pattern: str, line: bytes, at: int) -> bool:
     found = compiled(pattern).match(line, at)
-    return found is not None and not has_random_word(found.group())
+    if found is None or has_random_word(found.group()):
+        return False
+    whole = compiled(r"\S*").match(line, at, at + MAX_EXPRESSION)
+    return whole is None or not is_doubtful(whole.group())
 
 
 def goes_on(line: bytes, begin: int, end: int) -> bool:
@@ -133,6 +147,27 @@ def is_closing_quote(line: bytes, name_at: int, after: int) -> bool:
     """Return whether a quote after a name closes a text in which the name stands: `msg="Password:" attempt=2`."""
     quote = line[after - 1 : after]
     return line[after : after + 1] in b" ,}])" and line.count(quote, 0, name_at) % 2 == 1
+
+
+def is_scheme(name: bytes, line: bytes, at: int) -> bool:
+    """Return whether a name is the scheme of a store's URL, as in `ref+secrets://db`. `at`: after its colon."""
+    return line[at : at + 2] == b"//" and compiled(_SCHEME).search(name) is not None
+
+
+def is_changed(join: bytes, line: bytes, start: int, end: int) -> bool:
+    """Return whether a secret's name is itself a value that changes: `type=password -> type=text`.
+
+    In `field=password -> x` it is not. `join`: the arrow after the name; `end`: where the new value begins.
+    """
+    if join.strip() not in (b"->", b"=>"):
+        return False
+    key = compiled(r"\w+=$").search(line[max(start - 40, 0) : start])
+    value = compiled(r"""\\*["'`]?(?P<word>[\w.-]{0,60})=?""").match(line, end)
+    if key is None or value is None:
+        return False
+    if value.group().endswith(b"=") or kind_of(value.group(b"word").decode("utf-8", "replace")) is not None:
+        return True
+    return key.group()[:-1].lower() in _CHOICES and value.group(b"word").isalpha()
 
 
 def is_tuple(line: bytes, name_at: int, value_end: int) -> bool:

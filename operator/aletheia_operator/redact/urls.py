@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from aletheia_operator.redact import checks
+from aletheia_operator.redact.names import kind_of
 from aletheia_operator.redact.patterns import compiled
 
 Span = tuple[int, int]
 
 URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
+
+_NAME = r"[A-Z][A-Z0-9_]+(?:\W|$)"
 
 
 def find_urls(line: bytes) -> Iterator[Span]:
@@ -29,5 +32,14 @@ def find_urls(line: bytes) -> Iterator[Span]:
             end = authority.find(b"%40")
         if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
             end = run.rfind(b"@")
-        if colon.end() < end and b"/" not in run[: colon.start()] and checks.anything(run[colon.end() : end]):
+        user, password = run[: colon.start()], run[colon.end() : end] if end >= 0 else b""
+        if b"/" not in user and checks.anything(password) and not _is_template(user, password, run[end + 1 :]):
             yield start + colon.end(), start + end
+
+
+def _is_template(user: bytes, password: bytes, host: bytes) -> bool:
+    """Return whether a URL has names of variables: `postgres://DB_USER:DB_PASSWORD@DB_HOST/app`."""
+    if compiled(_NAME).match(user) is None and compiled(_NAME).match(host) is None:
+        return False
+    named = compiled(r"^[A-Z][A-Z0-9_]+$").search(password) is not None
+    return named and kind_of(password.decode()) is not None

@@ -39,7 +39,7 @@ _CODED = (
     r"|\S*\d\S*[!#$%^*?&@]\S*)$"
 )
 _FIELD_NAME = (
-    r"(?i)^(?:x[-_])?(?:(?:access|api|auth|authenticity|bearer|client|csrf|xsrf|id|refresh|session)[-_.]?"
+    r"(?i)^(?:x[-_])?(?:(?:access|api|auth|authenticity|bearer|client|csrf|xsrf|id|refresh|session)[-_.]"
     r"|(?:user|admin|db|database|root|redis|postgres|mysql|private|tls|ssh)[-_.])?(?:token|key|password|passwd|secret|credentials?)$"
 )
 """The name of a secret, as a value: `secretKey: password`, `tokenField: auth_token`."""
@@ -72,8 +72,7 @@ def is_coded(value: bytes) -> bool:
 
 def is_name(value: bytes) -> bool:
     """Return whether a value is shaped like the name of a Kubernetes object: `shop/db-credentials`, `web-7d9f8b6c5d-x2v9q`."""
-    numbered = compiled(r"-\d{5}$").search(value) is not None and not value[:-6].endswith(b"-token")
-    return not numbered and compiled(_OBJECT_NAME).search(value) is not None
+    return compiled(r"-\d{5}$").search(value) is None and compiled(_OBJECT_NAME).search(value) is not None
 
 
 def is_uuid(value: bytes) -> bool:
