@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,27 @@ async def test_a_question_that_killed_the_process_twice_is_given_up(tmp_path: Pa
     (gap,) = snapshot.manifest.gaps
     assert (gap.target, gap.reason, gap.message) == ("thing/b", GapReason.INTERNAL_ERROR, GIVEN_UP)
     assert (counts(snapshot), fetcher.asked) == ({"thing/a": 1}, [])
+
+
+class WithSmaller(FakeFetcher):
+    """Asks for `small` in place of a question that is given up."""
+
+    async def plan(self, spec: Any, sources: Any) -> Plan:
+        return Plan((await super().plan(spec, sources)).questions[:1])
+
+    def smaller(self, question: Question) -> Question:
+        return replace(question, key=f"{question.key}/small", target="thing/small", arguments={"key": "small"})
+
+
+@pytest.mark.parametrize("deaths_of_smaller", [0, 1, 2])
+async def test_a_smaller_question_takes_the_place_of_one_that_is_given_up(tmp_path: Path, deaths_of_smaller: int) -> None:
+    """It is itself given up after two deaths."""
+    death = Death()
+    await death.comes(make_tools(tmp_path, WithSmaller({"a": [death], "small": [death]})), times=2 + deaths_of_smaller)
+    fetcher = WithSmaller({"a": [[1]], "small": [[2]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert [(gap.target, gap.message) for gap in snapshot.manifest.gaps] == [("thing/a", GIVEN_UP)]
+    assert fetcher.asked == ([] if deaths_of_smaller == 2 else ["small"])
 
 
 UIDS = [f"{number}1111111-2222-3333-4444-555555555555" for number in range(3)]

@@ -637,6 +637,25 @@ async def test_events_that_may_not_be_read_are_one_gap(logs: dict[str, Any], wha
     async with api.serve() as kubernetes:
         (question,) = (await KubernetesEventsFetcher().plan(spec, sources_of(kubernetes))).questions
     assert question.target == what, "so does a question that is given up"
+    smaller = KubernetesEventsFetcher().smaller(question)
+    assert (smaller.target if smaller else None) == ("which pods came and went" if logs else None)
+
+
+async def test_pods_that_are_gone_are_known_without_the_events() -> None:
+    """The smaller question has the same gaps of pods, and saves no event."""
+    api = a_shop()
+    api.lists = {**api.lists, f"{CORE}/events": [an_event("web-111-aaaaa", "Killing"), an_event("web-222-00000", "Started")]}
+    documents, _ = await fetch(KubernetesEventsFetcher(), api, BY_WORKLOAD, events={}, logs={})
+    spec = InvestigationSpec.model_validate({"targets": [BY_WORKLOAD], "events": {}, "logs": {}})
+    async with api.serve() as kubernetes:
+        sources = sources_of(kubernetes)
+        (question,) = (await KubernetesEventsFetcher().plan(spec, sources)).questions
+        smaller = KubernetesEventsFetcher().smaller(question)
+        assert smaller is not None and smaller.key != question.key
+        (document,) = [document async for document in KubernetesEventsFetcher().fetch(smaller, sources)]
+        assert [batch async for batch in document.batches] == [[]]
+    gone = [gap for both in documents for gap in both.outcome.missing if gap.reason is GapReason.POD_GONE]
+    assert gone and document.outcome.missing == gone
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,15 @@ class Fetcher(Protocol):
 
 
 @runtime_checkable
+class FetcherWithSmaller(Fetcher, Protocol):
+    """A fetcher that can ask for the most important part of an answer alone."""
+
+    def smaller(self, question: Question) -> Question | None:
+        """Return what to ask in place of a question that is given up: a question with a key of its own; None for nothing."""
+        ...
+
+
+@runtime_checkable
 class RemoteFetcher(Fetcher, Protocol):
     """A fetcher that asks a DataSource."""
 

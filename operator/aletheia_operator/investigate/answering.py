@@ -10,7 +10,7 @@ from typing import cast
 from aletheia_operator import metrics
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Fetcher, Missing, Question, Sources, internal_error
+from aletheia_operator.fetchers.base import Document, Fetcher, FetcherWithSmaller, Missing, Question, Sources, internal_error
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.entry_readers import EntryReaders
@@ -77,32 +77,46 @@ class Answering:
 
     async def _answer_and_record(self, question: Question, slots: Slots) -> None:
         answer = Answer()
-        deaths = self.session.progress.deaths[question.key]
         async with AsyncExitStack() as suspects:  # left when the answer is recorded: until then, a death counts against it
-            try:
-                if deaths >= MAX_DEATHS:
-                    raise _GivenUp
-                if question.after_logs:
-                    await self._logs_done.wait()
-                    self._add_trace_id_gaps(question, answer)
-                async with slots.slot(question):
-                    await self.account.wait_for_room()
-                    async with self._counted(question, suspects if deaths else None):
-                        await self._fetch(question, answer)
-            except asyncio.CancelledError:
-                if not self.deadline.is_over():  # the process stops; the next one resumes the capture
-                    raise
-                answer.missing.append(self.deadline.missing(question.target))
-            except _GivenUp:
+            taken: Question | None = question
+            if self._is_given_up(question):
                 answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, GIVEN_UP))
-            except SourceError as e:
-                answer.missing.append(Missing(question.target, e.reason, e.message))
-            except OSError as e:
-                answer.missing.append(save_failed(question.target, e))
-            except Exception:
-                log.exception("question %s failed", question.key)
-                answer.missing.append(internal_error(question.target))
+                taken = self._smaller(question)
+            if taken is not None:
+                await self._ask(taken, answer, slots, suspects)
             await self._done(question, answer)
+
+    def _is_given_up(self, question: Question) -> bool:
+        return self.session.progress.deaths[question.key] >= MAX_DEATHS
+
+    def _smaller(self, question: Question) -> Question | None:
+        """Return what to ask in place of a question that is given up; None for nothing."""
+        fetcher = self._fetchers[question.fetcher]
+        smaller = fetcher.smaller(question) if isinstance(fetcher, FetcherWithSmaller) else None
+        return None if smaller is None or self._is_given_up(smaller) else smaller
+
+    async def _ask(self, question: Question, answer: Answer, slots: Slots, suspects: AsyncExitStack) -> None:
+        """Ask a question, and add artifacts and gaps to the answer."""
+        is_suspect = self.session.progress.deaths[question.key] > 0
+        try:
+            if question.after_logs:
+                await self._logs_done.wait()
+                self._add_trace_id_gaps(question, answer)
+            async with slots.slot(question):
+                await self.account.wait_for_room()
+                async with self._counted(question, suspects if is_suspect else None):
+                    await self._fetch(question, answer)
+        except asyncio.CancelledError:
+            if not self.deadline.is_over():  # the process stops; the next one resumes the capture
+                raise
+            answer.missing.append(self.deadline.missing(question.target))
+        except SourceError as e:
+            answer.missing.append(Missing(question.target, e.reason, e.message))
+        except OSError as e:
+            answer.missing.append(save_failed(question.target, e))
+        except Exception:
+            log.exception("question %s failed", question.key)
+            answer.missing.append(internal_error(question.target))
 
     @asynccontextmanager
     async def _counted(self, question: Question, suspects: AsyncExitStack | None) -> AsyncIterator[None]:
@@ -160,7 +174,3 @@ class Answering:
         if self.readers.not_searched:
             message = f"logs of {', '.join(sorted(self.readers.not_searched)[:3])} could not be searched for trace ids"
             answer.missing.append(Missing(question.target, GapReason.INTERNAL_ERROR, message))
-
-
-class _GivenUp(Exception):
-    pass

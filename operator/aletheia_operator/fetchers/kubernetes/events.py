@@ -10,6 +10,7 @@ Also finds pods that lived within the window and are gone, by the names that con
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aletheia_operator.api import EventsRequest, InvestigationSpec, Target
@@ -58,6 +59,13 @@ class KubernetesEventsFetcher:
             "reports_absent": not spec.of_targets("logs") and not spec.of_targets("objects"),
         }
         return Plan((Question(self.name, self.name, _subject_of(arguments), arguments),))
+
+    def smaller(self, question: Question) -> Question | None:
+        """Return the question which pods are gone, without the events: of these pods no log was asked for; or None."""
+        if not (question.arguments["keep"] and question.arguments["logs"]):
+            return None
+        arguments = {**question.arguments, "keep": False, "nodes": False}
+        return replace(question, key=f"{question.key}/gone", target=_subject_of(arguments), arguments=arguments)
 
     async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
         """Yield the document. Entries, in order of their first time: {"first", "last", "count", "type", "reason", "message",
