@@ -15,6 +15,11 @@ def anything(value: bytes) -> bool:
     return bool(value) and not is_placeholder(value)
 
 
+def of_account(value: bytes) -> bool:
+    """Return whether a value may be the password of an account: also `secret`, which is a mask elsewhere."""
+    return value == b"secret" or anything(value)
+
+
 def password(value: bytes) -> bool:
     """Return whether a value may be a password."""
     return is_secret(Kind.PASSWORD, value, False)
@@ -87,8 +92,11 @@ def coded(value: bytes) -> bool:
 
 def encoded(value: bytes) -> bool:
     """Return whether a value looks random, or is a text in base64, and no word of a protocol: `QUIT`."""
-    if coded(value):
-        return True
+    return coded(value) or is_base64(value)
+
+
+def is_base64(value: bytes) -> bool:
+    """Return whether a value is a text in base64, and no placeholder."""
     try:
         return anything(value) and b64decode(value + b"=" * (-len(value) % 4), validate=True).decode().isprintable()
     except ValueError:

@@ -112,8 +112,6 @@ RULES: tuple[ContextRule, ...] = (
     ("bad-pair", r"(?i)\b(?:credentials?|login|password)\s+(?:for\s+)?[\w.-]+:(?P<secret>[^\s@:/\"',]{6,})@", checks.coded),
     ("bundle", r"(?i)\bBUNDLE_\w+__\w+[\"']?\s*[:=]\s*[\"']?(?:(?P<secret>[0-9a-f]{8}:[0-9a-f]{8})\b"
                r"|[\w.@-]+:(?P<secret2>[^\s\"'/]\S*))", checks.anything),
-    ("sasl-response", r"\bAUTH\s+\d+\s+\w+\s.*\bresp=(?P<secret>[A-Za-z0-9+/]{8,}={0,2})", checks.anything),
-    ("exim", r"\bclient_send\s*=\s*:\s*[^\s:]+\s*:\s*(?P<secret>\S+)", checks.anything),
     ("hook", r"/(?:bot/v\d/hook|robot/send)(?:/|\?access_token=)(?P<secret>[\w-]{20,})", checks.anything),
     ("password-quoted", r"(?i)\bpass(?:word|phrase)\s+(?:to|is|was)\s+[\"'](?P<secret>[^\s\"']{6,})[\"']", checks.prosaic),
     ("password-prose", rf"(?i)\bpass(?:word|phrase|code|wd){_STATED}[\"'`(]?(?P<secret>[^\s\"'`,;()<>]{{5,}})", checks.stated),
@@ -149,10 +147,6 @@ RULES: tuple[ContextRule, ...] = (
                     r"""|login)\\*["']?\s*[:=]\s*\\*["'][a-z_][\w.@-]*:(?P<secret>[^\s"'\\/:]{4,})\\*["']""",
      checks.no_port),
     ("conda-token", r"(?i)://[^\s/]+(?:/[\w.-]+)*/t/(?P<secret>[\w-]{16,})/", checks.coded),
-    ("login-answer", r"334 UGFzc3dvcmQ6(?:\\+r)?\\+n(?P<secret>[A-Za-z0-9+/]{4,}={0,2})", checks.anything),
-    ("login-reply", r"334 UGFzc3dvcmQ6\b.{0,40}?(?:[^\w+/=]|\\+[rn])(?P<secret>[A-Za-z0-9+/]{8,}={0,2})(?:[^\w+/=]|$)",
-     checks.encoded),
-    ("sasl-plain", r"\\x00[^\s\\\"']{1,64}\\x00(?P<secret>[^\s\"'\\]+)", checks.anything),
     ("hub-signature", r"(?i)\bsignature(?:-\w+)?\\*[\"']?\s*:\s*\\*[\"']?(?:sha\d+|v\d)=(?P<secret>[0-9a-f]{40,})",
      checks.anything),
     ("cookie-word", r"(?i)\bcookie\s+[\w.-]+=(?P<secret>[^\s;\"']{16,})", checks.coded),
@@ -219,17 +213,9 @@ RULES: tuple[ContextRule, ...] = (
     ("redis-command", r"""(?:->|command)\s?.{0,60}?\b(?:auth|AUTH)\(\[\s*"""
                   r"""(?:["'][\w.-]+["']\s*,\s*)?["'](?P<secret>[^"']+)["']""",
      checks.password),
-    ("protocol-password", r"(?:^|[\s>:\]\"'(]|\\[rn])(?:PASS|AUTH(?:\s+(?:PLAIN|LOGIN|XOAUTH2|default"
-                          r"|\w{1,30}))?)\s+(?P<secret>[^\s\"')]*[^\s\"')\\]\\*?)\s*(?:$|\\+[rn]|\r|\\*[\"')])",
-     checks.no_test),
-    ("imap-tagged", r"(?:^|[\s:])[A-Za-z]{0,4}\d{1,6}\s+LOGIN\s+\"?[\w.@+-]+\"?\s+\"(?P<secret>[^\"\s]{6,})\"\s*$",
-     checks.password),
-    ("labelled-field", r"(?i)\bcs\dlabel=\w*(?:passw(?:or)?d|secret|token)(?:s|old|new|value|key|\d)?\s+cs\d=(?P<secret>\S+)",
+    ("labelled-field", r"(?i)\bcs\dlabel=(?P<label>\w*(?:passw(?:or)?d|secret|token)\w*)\s+cs\d=(?P<secret>\S+)",
      checks.password),
     ("jaas-user", rf"{LINE_START}\s+user_(?P<user>[\w-]+)=\"(?P<secret>[^\"\s]{{6,}})\";?\s*$", checks.mixed),
-    ("imap-login", r"(?i)\bLOGIN\s+\"?[\w.@+-]+\"?\s+(?:(?P<secret>[^\s\"']+)\s*(?:$|\\r|\r|[\"'])"
-                   r"|\"(?P<secret2>[^\"]+)\"\s*(?:$|\\r|\r))",
-     checks.mostly_coded),
     ("config-password", r"(?i)(?:\b|\\n)(?:requirepass|masterauth|bindpw|rootpw|ldap_bind_password|auth_pass"
                   r"|r[ow]community6?|auth-pass\s+\S+"
                         r"|neighbor\s+\S+\s+password|snmp-server\s+community|enable\s+secret\s+\d?"
@@ -289,6 +275,7 @@ _ANOTHER_SUBJECT = (
 
 _PROSE = frozenset({"token-scheme", "token-prose"})
 _FIELDS_OF_USERS = byte_words("agent id name email data group role type")
+_HASHED = r"(?i)(?:_?(?:hash|hashed|digest|sha\d{0,3}|md5|hex|bcrypt))+$"
 _ID_OR_ADDRESS = r"^\d+(?:\.\d+){0,3}$"
 """What is no user before `:` and a number: `docker run -u 1000:1000`, `nc -u 10.1.2.3:53`."""
 
@@ -319,15 +306,30 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
                 yield from header_values(line, *span(match, "secret"), kind, False)
                 continue
         if check(match.group(b"secret")):
-            if (
-                name == "user-password"
-                and match.group(b"secret").isdigit()
-                and compiled(_ID_OR_ADDRESS).search(match.group(b"user"))
-            ):
-                continue
-            if name == "jaas-user" and match.group(b"user") in _FIELDS_OF_USERS:
+            if name in _EXEMPT and _EXEMPT[name](match):
                 continue
             yield span(match, "secret")
+
+
+def _is_id(match: Match) -> bool:
+    """Return whether what looks like a user and a password are ids: `docker run -u 1000:1000`."""
+    return match.group(b"secret").isdigit() and compiled(_ID_OR_ADDRESS).search(match.group(b"user")) is not None
+
+
+def _is_field_of_user(match: Match) -> bool:
+    """Return whether the name of a user is that of a field: `user_agent="curl/7.88"`."""
+    return match.group(b"user") in _FIELDS_OF_USERS
+
+
+def _is_other_label(match: Match) -> bool:
+    """Return whether a label names neither a secret nor the hash of one: `tokenCount`, but not `passwordHash`."""
+    return kind_of(compiled(_HASHED).sub(b"", match.group(b"label")).decode()) is None
+
+
+_EXEMPT: dict[str, Callable[[Match], bool]] = {
+    "user-password": _is_id, "jaas-user": _is_field_of_user, "labelled-field": _is_other_label,
+}  # fmt: skip
+"""Exemptions of a rule by what else its pattern found."""
 
 
 def _is_no_token(line: bytes, match: Match) -> bool:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from aletheia_operator.redact import (
     commands,
     contexts,
+    dialogues,
     escaped_lines,
     forms,
     markup,
@@ -164,10 +166,11 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "escaped-lines", SECRET, escaped_lines.ESCAPED_LINES, escaped_lines.find_escaped_lines
     yield "jwk", "private-key", one_line.JWK, one_line.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
+    yield "login-answer", SECRET, dialogues.CHALLENGE, dialogues.find_answers
     yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby
     yield "vendor-token", SECRET, unnamed.TOKEN_BUILD, unnamed.find_tokens
     yield "sql-columns", SECRET, statements.INSERT, statements.find_columns
-    for name, pattern, check in (*contexts.RULES, *markup.RULES, *commands.RULES, *statements.RULES, *unnamed.RULES):
+    for name, pattern, check in chain(*(part.RULES for part in (contexts, dialogues, markup, commands, statements, unnamed))):
         yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
     for name, line, pattern, check in contexts.EVERY:
         yield name, SECRET, line, partial(_find_context, name, pattern, check)

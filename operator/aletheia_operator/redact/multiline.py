@@ -8,9 +8,10 @@ from binascii import Error as NoBase64
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from aletheia_operator.redact import checks
 from aletheia_operator.redact.named import NAME
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import LINE_START, compiled, span, ungrouped
+from aletheia_operator.redact.patterns import LINE_START, Match, compiled, span, ungrouped
 from aletheia_operator.redact.placeholders import is_placeholder
 from aletheia_operator.redact.values import is_coded, is_secret
 
@@ -35,8 +36,16 @@ _ELEMENT = (
     rf"""|<name=["']{NAME.replace("(?P<name>", "(?P<attribute>")}["']\s*/>)\s*$"""
 )
 """The name of a value that is an element of its own on the next line."""
-_FIELD = rf"""(?m)^\s*{NAME.replace("(?P<name>", "(?P<field>")}\s*$"""
-_INPUT = r"""\binput_value=["'](?P<value>[^"']+)"""
+_FIELD = rf"""(?m)(?:^|\s)`?{NAME.replace("(?P<name>", "(?P<field>")}`?(?:\.[a-z-]+\[.*\]|\.\d+)*\s*$"""
+"""A field alone on its line, perhaps with pydantic's way to its value: `password.function-after[check(), str]`."""
+_INPUT = (
+    r"""\binput_value=(?:b?'(?P<value>(?:[^'\\]|\\.)+)'|b?"(?P<double>(?:[^"\\]|\\.)+)"|\[(?P<items>[b'"][^\]]+)"""
+    r"""|(?P<plain>[^\s,'"()<>{}\[\]]+),)"""
+)
+MAX_MESSAGE_LINES = 4  # between the field and its value
+_JAAS = r"LoginModule\s+(?:required|requisite|sufficient|optional)\b[^;]*$"
+_ACCOUNTS = r"""^\s*user_[\w.@-]+\s*=\s*["'](?P<value>[^"']+(?:["']\s+user_[\w.@-]+\s*=\s*["'][^"']+)*)"""
+_OPTION = r"""^\s*(?:[\w.-]+\s*=|//|#)"""
 _CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
 _ENTRY = r"""(?i)\b(?:name|key|property)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
 _FLAG_ITEM = rf"""^\s*(?:-\s+)?["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
@@ -86,6 +95,7 @@ STARTS = [
     _FLAG_ITEM,
     _DATA,
     _KIND,
+    _JAAS,
 ]
 """Patterns of lines after which the next lines must be checked."""
 _ANY_START = "|".join(f"(?:{ungrouped(pattern)})" for pattern in (*STARTS, _ENTRY))
@@ -106,7 +116,7 @@ class State:
     how: str = ""
     """Place of the expected value. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
     the next line; `list`: on the next items of a list; `last`: the last word of the next line; `random`: a random word alone
-    on the next line."""
+    on the next line; `input`: in pydantic's message about a field; `jaas`: of users in the options of a module of JAAS."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
@@ -168,13 +178,22 @@ def after(state: State, line: bytes) -> State:
         given = element.group(b"name") or element.group(b"element") or element.group(b"attribute")
         if meant := kind_of(given.decode("utf-8", "replace")):
             return replace(state.closed(), awaited=meant.value, how="element", indent=indent)
-    if (field := compiled(_FIELD).search(line)) and (meant := kind_of(field.group(b"field").decode("utf-8", "replace"))):
+    if (field := compiled(_FIELD).search(line)) and (meant := _kind_of_field(line, field)):
         return replace(state.closed(), awaited=meant.value, how="input", indent=indent)
     if (name := compiled(_SPLIT_NAME).search(line)) and (meant := kind_of(name.group(b"name").decode("utf-8", "replace"))):
         return replace(state.closed(), awaited=meant.value, how="block" if name.group(b"block") else "next", indent=indent)
+    if compiled(_JAAS).search(line):
+        return replace(state.closed(), awaited=Kind.PASSWORD.value, how="jaas", indent=indent)
     if compiled(_MENTIONED).search(line):
         return replace(state.closed(), awaited=Kind.KEY.value, how="random", indent=indent)
     return state
+
+
+def _kind_of_field(line: bytes, field: Match) -> Kind | None:
+    """Return the kind of a field that is alone on its line."""
+    start = span(field, "field")[0]
+    alone = not line[min(_offset(line), start) : start].strip(b" \t`")
+    return kind_of(field.group(b"field").decode("utf-8", "replace")) if alone else None
 
 
 def inside(state: State, line: bytes) -> tuple[Span | None, State]:
@@ -192,6 +211,8 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         return None, state.closed()
     if state.data:
         return _in_data(state, offset, text, _indent(line))
+    if state.how == "jaas":
+        return _in_jaas(state, offset, text)
     if state.how == "list" and not _is_item(line):
         return None, state.closed()
     kind = Kind(state.awaited)
@@ -203,7 +224,8 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
         )
     found = compiled(_VALUES.get(state.how, _SCALAR)).search(text)
     if found is None:
-        return None, state.closed()
+        goes_on = state.how == "input" and state.lines < MAX_MESSAGE_LINES and _indent(line) > state.indent
+        return None, replace(state, lines=state.lines + 1) if goes_on else state.closed()
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
     value, (start, end) = found.group(group.encode()), span(found, group)
     bare = group in ("bare", "word")
@@ -272,6 +294,17 @@ def _in_data(state: State, offset: int, text: bytes, indent: int) -> tuple[Span 
         return None, going
     start, end = span(member, group)
     return (offset + start, offset + end), going
+
+
+def _in_jaas(state: State, offset: int, text: bytes) -> tuple[Span | None, State]:
+    """Return the passwords of a line's users. The options of a module end with `;`."""
+    ends = b";" in text or compiled(_OPTION).search(text) is None
+    found = compiled(_ACCOUNTS).search(text)
+    following = state.closed() if ends else replace(state, lines=state.lines + 1)
+    if found is None or not checks.of_account(found.group(b"value")):
+        return None, following
+    start, end = span(found, "value")
+    return (offset + start, offset + end), following
 
 
 def _is_encoded(value: bytes) -> bool:

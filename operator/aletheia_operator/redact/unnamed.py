@@ -111,12 +111,13 @@ RULES: tuple[ContextRule, ...] = (
     ("here-string", r"""<<<\s*\\*["'](?P<secret>[^\s"'\\$]{6,})\\*["']""", checks.mixed),
     ("hosts", r"""(?i)(?:oauth|bearer|tokens?|auth)\\*["']\s*:\s*\{\s*\\*["'][\w.-]+\.[a-z]{2,}\\*["']\s*:\s*"""
               r"""\\*["'](?P<secret>[^"'\\]{16,})""", checks.coded),
-    ("jaas-users", r"""LoginModule\s[^;{}]*?\buser_[\w.-]+=\\*"(?P<secret>[^"\\]+(?:\\*"\s+user_[\w.-]+=\\*"[^"\\]+)*)""",
-     checks.anything),
+    ("jaas-users", r"""LoginModule\s[^;{}]*?(?:\b|\\n)user_[\w.-]+="""
+                   r"""\\*"(?P<secret>[^"\\]+(?:\\*"(?:\s|\\+n)+user_[\w.-]+=\\*"[^"\\]+)*)""",
+     checks.of_account),
     ("mailed-link", r"(?i)/[\w-]*(?:reset|activat|confirm|verif|recover|invit|magic)[\w-]*"
                     r"(?:/[\w=-]+)?/(?P<secret>[\w-]{16,})(?:[/?#\s\"'<>\\]|$)", checks.unbroken),
     ("refused-value", r"""(?i)(?P<name>[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|key|pwd))(?:\(\d+\))?\\*["'`\]]?[:,]?"""
-                      r"""\s+(?:[A-Z][^\[\]]{1,120}\[type=\w+, input_value="""
+                      r"""(?:\s|\\+[rn])+(?:[A-Z][^\[\]]{1,120}\[type=\w+, input_value="""
                       r"""|(?:(?:invalid|unsupported|rejected|with)\s*)?value[:=]?\s*|(?:converting|parsing)\s+|\()"""
                       r"""\\*["'`\[](?P<secret>[^"'`\[\]\\]+)""", checks.secret),
     ("signing-call", r"""(?i)(?:\b(?:jwt|jws|jsonwebtoken|jose)(?:\.|::)\w+|hmac(?:sha)?\d*(?:\.\w+)?|hmacshakeyfor"""
