@@ -197,6 +197,7 @@ def test_every_step_that_writes_is_enumerated(tmp_path: Path) -> None:
     assert seen.count("open") <= fault.taken.count("open")
 
 
+@pytest.mark.timeout(1800)
 def test_killed_at_every_step_and_status_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL at each step of the operator's way from resource to last status, before and after each patch of it.
 

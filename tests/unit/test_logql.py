@@ -130,11 +130,11 @@ def outside_of_strings(query: str) -> str:
 
 @pytest.mark.parametrize("piece", ['"', "`", "\\", "#", " ", "{", "a", "--a", "|", "1", '"\\'])
 def test_reading_is_linear(piece: str) -> None:
-    """A megabyte of anything is read, or refused, at once."""
+    """A megabyte of anything is read, or refused, in seconds: in quadratic time it would take hours."""
     began = time.process_time()
     for begin in ("", '{app="', '{app="a"}', '{app="a"} |= "'):
         try:
             parse(begin + piece * (1_000_000 // len(piece)))
         except ValueError:
             continue
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 30
