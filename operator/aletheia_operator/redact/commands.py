@@ -122,7 +122,7 @@ RULES: tuple[ContextRule, ...] = (
                        r"""\|\s*(?:\S*/)?(?:sudo\s+-S|chpasswd|passwd|docker\s+login|podman\s+login|helm\s+registry"""
                        r"""|su\b|base64|openssl|cryptsetup|kinit|gpg|skopeo|oras|crane|buildah|nerdctl"""
                        r"""|[\w-]+\s+(?:create\s+secret|secrets?\s+(?:create|put|set|add|versions\s+add))\b"""
-                       r"""|.{0,100}\s--(?:password-stdin|passphrase-fd|with-token|stdin|password-fd)\b)""",
+                       r"""|.{0,100}\s--(?:[\w-]*stdin|passphrase-fd|with-token|password-fd)\b)""",
      checks.anything),
     ("aws-configure", r"\bconfigure\s+set\s+(?P<name>[\w.-]+)\s+[\"']?(?P<secret>[^\s\"']+)", checks.anything),
     ("curl-cookie", r"""\bcurl\b.*\s(?:-b|--cookie)[\s=]["']?[\w.-]+=(?P<secret>[^\s"';]+)""", checks.anything),
@@ -146,6 +146,10 @@ FLAG = (
 )
 
 
+_AUDITED = r"a\d{1,3}=[\"0-9A-F]"
+"""The next word of a command in the kernel's audit log, which `audit` reads."""
+
+
 def find_flags(line: bytes) -> Iterator[Span]:
     """Yield the values of flags: `--password x`, `"--token", "x"`."""
     flag, at = compiled(FLAG), 0
@@ -154,7 +158,7 @@ def find_flags(line: bytes) -> Iterator[Span]:
         at = span(match, "name")[1]  # the value of a flag may itself be the next flag
         kind = kind_of(name.decode())
         start = span(match, "first")[0]
-        if kind is None or first in b"-|><=:;,":
+        if kind is None or first in b"-|><=:;," or compiled(_AUDITED).match(line, start) is not None:
             continue
         path = at - len(name) - 1
         if line[path : path + 1] == b"/" and _is_path(line, path, start, kind, b"," in gap and not quote):

@@ -36,6 +36,8 @@ def listed_values(line: bytes, start: int, kind: Kind, name: bytes) -> Iterator[
     if b"{" in line[at:end] or b"=" in line[at:end].rstrip(b"="):
         return  # a list of structures: their fields have names
     for word in compiled(r"""[^\s,\]]+""").finditer(line, at, end):
+        if word.group() in (b"secure", name.lstrip(b"-")) and line[word.start() - 1 : word.end() + 1] == b"[%b]" % word.group():
+            continue  # masked, or the usage of a command: `--password=[password]`
         yield from judged(line, word.start(), word.end(), kind, False)
 
 
@@ -69,7 +71,7 @@ def more_values(line: bytes, start: int, end: int, kind: Kind) -> Iterator[Span]
         begin, end = span(other, "secret")
         if end - begin == size >= 6:
             yield begin, end
-        else:
+        elif not line[begin:end].isdigit():  # the tokens of a ring of servers are numbers
             yield from judged(line, begin, end, kind, True)
 
 

@@ -20,6 +20,7 @@ from aletheia_operator.redact import (
     nearby,
     one_line,
     personal,
+    programs,
     statements,
     unnamed,
     urls,
@@ -170,7 +171,9 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby
     yield "vendor-token", SECRET, unnamed.TOKEN_BUILD, unnamed.find_tokens
     yield "sql-columns", SECRET, statements.INSERT, statements.find_columns
-    for name, pattern, check in chain(*(part.RULES for part in (contexts, dialogues, markup, commands, statements, unnamed))):
+    for name, pattern, check in chain(
+        *(part.RULES for part in (contexts, dialogues, markup, commands, statements, unnamed, programs))
+    ):
         yield name, SECRET, pattern, partial(_find_context, name, pattern, check)
     for name, line, pattern, check in contexts.EVERY:
         yield name, SECRET, line, partial(_find_context, name, pattern, check)

@@ -4,6 +4,8 @@ Each form has a label for its tokens, and a pattern. The list of forms was compa
 docs/redaction.md lists the other sources.
 """
 
+from aletheia_operator.redact.patterns import compiled
+
 _BOUND = r"(?:^|[^A-Za-z0-9_-]|\\[nrt]|%[0-9A-Fa-f]{2}|\[[0-9;]{0,8}m|\\u[0-9a-fA-F]{4})"
 """Characters before a form that has no characteristic prefix."""
 
@@ -286,10 +288,14 @@ _AWS = (b"AKIA", b"ASIA", b"ABIA", b"ACCA")
 """Prefixes of keys that have capital letters and few digits, perhaps none."""
 
 
+_DIGEST = r"^\{SHA\d{0,3}\}(?:[0-9a-f]{40}|[0-9a-f]{64})$"
+"""What OpenStack's clients write in place of a token. LDAP writes the hash of a password in base64."""
+
+
 def is_real(secret: bytes) -> bool:
     """Return whether a text may be a real secret: it has different characters, and a digit or letters of both cases."""
     body = secret[4:]
-    if len(set(body)) <= 3:
+    if len(set(body)) <= 3 or compiled(_DIGEST).search(secret) is not None:
         return False
     letters = body.translate(None, b"-_./")
     return secret[:4] in _AWS or not (letters.isalpha() and (letters.islower() or letters.isupper()))

@@ -25,6 +25,9 @@ _PARTS = (
 )
 _PAIR = r"""(?P<name>[^=;,\s"'\[\]]{1,120})=(?P<value>"[^"]*"|\[redacted[^\]]*\]|[^;\s"'\\]+)"""
 _ATTRIBUTES = byte_words("path domain expires max-age samesite priority version comment partitioned secure httponly")
+_PREFERENCE = (
+    r"(?i)^(?:[a-z]{1,12}[_.-])?(?:theme|color[_-]?(?:mode|scheme)|mode|lang|language|locale|currency|tz|time_?zone|layout)$"
+)
 _SETTINGS = byte_words("true false yes none null accepted rejected enabled disabled")
 _END = r"""["'`\r\n]|\\+[rn"']|\s-[-\w]|\]\s|\s\w+:\[|\}|\s(?:HTTP/|(?:[A-Z][\w-]+|(?:set-)?cookie):\s)|\)(?:\s|$)|\s[|]\s"""
 
@@ -85,8 +88,15 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
                 yield at + begin, at + stop
         return
     value = value.split()[0] if prose else value
+    value = value if not is_placeholder(bare := value.rstrip(b")'}")) else bare
     if value.lower() not in _ABOUT and is_secret(Kind.SECRET, value, False):
         yield at, at + len(value)
+
+
+def _is_preference(name: bytes, value: bytes) -> bool:
+    """Return whether a cookie is a word that a user chose: `theme=dark`, `lang=en-GB`."""
+    chosen = compiled(_PREFERENCE).search(name) is not None
+    return chosen and compiled(r"^[A-Za-z]{2,12}(?:[_/-][A-Za-z]{2,12}){0,2}$").search(value) is not None
 
 
 def _is_random(value: bytes) -> bool:
@@ -110,7 +120,7 @@ def _cookies(line: bytes, start: int, end: int, is_set: bool) -> Iterator[Span]:
             continue
         value = pair.group(b"value").strip(b'"').rstrip(b",)]}")
         at = span(pair, "value")[0] + (pair.group(b"value")[:1] == b'"')
-        if len(value) <= 2 or value.lower() in _SETTINGS:
+        if len(value) <= 2 or value.lower() in _SETTINGS or _is_preference(pair.group(b"name"), value):
             continue
         if not is_placeholder(value) and not is_placeholder(pair.group(b"value")):
             yield at, at + len(value)

@@ -17,8 +17,12 @@ from aletheia_operator.redact.values import is_coded, is_secret
 
 Span = tuple[int, int]
 
-BEGIN = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|PuTTY-User-Key-File-|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"
-END = r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+_OPENVPN = r"OpenVPN (?:Static key V\d|tls-crypt-v2 \w+ key)"
+BEGIN = (
+    rf"-----BEGIN (?:[A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?|{_OPENVPN})-----"
+    r"|PuTTY-User-Key-File-|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"
+)
+END = rf"-----END (?:[A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?|{_OPENVPN})-----"
 PEM = f"{BEGIN}|{END}"
 MAX_KEY_LINES = 400
 MAX_OTHERS = 8  # lines of other writers between two lines of a key
@@ -46,7 +50,7 @@ MAX_MESSAGE_LINES = 4  # between the field and its value
 _JAAS = r"LoginModule\s+(?:required|requisite|sufficient|optional)\b[^;]*$"
 _ACCOUNTS = r"""^\s*user_[\w.@-]+\s*=\s*["'](?P<value>[^"']+(?:["']\s+user_[\w.@-]+\s*=\s*["'][^"']+)*)"""
 _OPTION = r"""^\s*(?:[\w.-]+\s*=|//|#)"""
-_CONTENT = r"""^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
+_CONTENT = r"""(?i)^(?:<string>|<value(?:=["']|>))?(?P<value>[^<>"'\s]+)"""
 _ENTRY = r"""(?i)\b(?:name|key|property)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w./-]{1,100})\\*["']?,?\s*$"""
 _FLAG_ITEM = rf"""^\s*(?:-\s+)?["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
 """A flag alone on its line, perhaps as an item of a list in YAML: the next line is its value."""
@@ -86,19 +90,17 @@ STARTS = [
     _MENTIONED,
     _CHALLENGE,
     PEM,
-    _SPLIT_NAME,
-    _ELEMENT,
-    _FIELD,
+    rf"""<(?:key>|\w+:|name=["'])?{NAME}(?:</key>|>|["']\s*/>)\s*$""",  # `_ELEMENT`, which has the name three times
+    rf"""(?m)(?:^|\s)["'`]?{NAME}["'`]?(?:\.[a-z-]+\[.*\]|\.\d+)*\s*$""",  # `_FIELD` and `_FLAG_ITEM`
     _ENTRY.replace(
         r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie)[\w./-]*"
     ),
-    _FLAG_ITEM,
     _DATA,
     _KIND,
     _JAAS,
 ]
-"""Patterns of lines after which the next lines must be checked."""
-_ANY_START = "|".join(f"(?:{ungrouped(pattern)})" for pattern in (*STARTS, _ENTRY))
+"""Patterns of lines after which the next lines must be checked. `named.CANDIDATE` matches wherever `_SPLIT_NAME` does."""
+_ANY_START = "|".join(f"(?:{ungrouped(pattern)})" for pattern in (*STARTS, _ENTRY, _SPLIT_NAME))
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,12 @@ def inside(state: State, line: bytes) -> tuple[Span | None, State]:
     if found is None:
         goes_on = state.how == "input" and state.lines < MAX_MESSAGE_LINES and _indent(line) > state.indent
         return None, replace(state, lines=state.lines + 1) if goes_on else state.closed()
+    if (
+        kind in (Kind.SECRET, Kind.OBJECT)
+        and state.how == "next"
+        and compiled(r"^[A-Za-z][\w.-]*:\s*$").search(text) is not None
+    ):
+        return None, state.closed()  # the next name: `secrets:`, `db_password:`, `file: x`
     group = next(name for name in found.re.groupindex if found.group(name) is not None).decode()
     value, (start, end) = found.group(group.encode()), span(found, group)
     bare = group in ("bare", "word")

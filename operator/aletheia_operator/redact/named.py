@@ -52,6 +52,7 @@ _LONG = (
     r"|assertion)"
     r"|recovery[-_. ]?phrase|has(?:ł|l)o|salasana|l(?:ö|o)senord|passord|adgangskode|[hg]eslo|jelsz(?:ó|o)"
     r"|lozinka|mật[-_ ]?khẩu|парола|slapta(?:ž|z)odis|parool|sandi"
+    r"|bw_session"
     r"|access[-_.]?key[-_.]?id|secret[-_.]?key[-_.]?base|dockerconfigjson|dockercfg|(?:js|php)?sessi?o?n?id|connect\.sid"
     r"|shared[-_.]?access|honeycomb-team"
 )
@@ -84,6 +85,13 @@ _TYPED = (
 _OF_ACCOUNT = r"^[a-z][a-z0-9-]*-token-\d{5}$"
 """The name of a service account's Secret with only digits at its random end: `default-token-24579`."""
 _ITEMS = r"\[\d*\](?:string|any|interface ?\{\})\{"  # a slice of Go
+
+
+_BRACED = r"""\{(?P<secret>(?:[^{}]|\}\})+)\}(?:[;\s"']|$)"""
+_BRACED_WORD = r"\{(?P<secret>[^}\s]+)\}\s*;"
+"""A value as ODBC and JDBC quote it: after `;` it may have blanks."""
+_MARKED = r"""<[^\s<>"'|]{6,80}>(?:[\s,;"']|$)"""
+"""A value in angle brackets."""
 
 
 class _Name(NamedTuple):
@@ -177,9 +185,10 @@ def _values(name: _Name) -> Iterator[Span]:
         return
     if first in b"= \t\r\n\f" and compiled(r"=?\s*$").match(line, start) is not None:
         return  # the end of base64
-    if first == b"{" and (braced := compiled(r"\{(?P<secret>[^}\s]+)\}\s*;").match(line, start)) is not None:
-        if is_coded(braced.group(b"secret")) or compiled("^[a-z].*[A-Z]").search(braced.group(b"secret")) is not None:
-            yield from judged(line, *span(braced, "secret"), name.kind, False)  # ODBC quotes values by braces
+    if first == b"{" and (braced := compiled(_BRACED if name.before == b";" else _BRACED_WORD).match(line, start)) is not None:
+        value = braced.group(b"secret")
+        if name.before == b";" or is_coded(value) or compiled("^[a-z].*[A-Z]").search(value) is not None:
+            yield from judged(line, *span(braced, "secret"), name.kind, False)
         return
     if first == b"[" and (items := compiled(_ITEMS).match(line, start)) is not None:
         yield from listed_values(line, items.end() - 1, name.kind, name.last)
@@ -271,6 +280,8 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         yield from judged(line, start, header_end(line, start), kind, prose)
         return
     end = unquoted_end(line, start)
+    if not colon and line[start : start + 1] == b"<" and (marked := compiled(_MARKED).match(line, start)) is not None:
+        end = start + len(marked.group().rstrip(b" \t\r\n,;\"'"))
     if kind is Kind.PASSWORD and colon and name.join[-1:] in b" \t":
         end = last_word_end(line, start, end)
     number, ends = line[start:end].removesuffix(b":"), line[:end].endswith(b":")

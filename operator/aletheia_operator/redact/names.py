@@ -114,6 +114,7 @@ _ENDS = words(
 )
 """Words that may follow the deciding word."""
 _ENDINGS = {
+    ("bw", "session"): Kind.SECRET,
     ("access", "key", "id"): Kind.SECRET, ("secret", "key", "base"): Kind.SECRET, ("key", "base"): Kind.SECRET,
     ("art", "api"): Kind.SECRET, ("honeycomb", "team"): Kind.SECRET,
     ("code", "verifier"): Kind.SECRET, ("device", "code"): Kind.SECRET,

@@ -43,6 +43,8 @@ def kind_here(kind: Kind, name: bytes, line: bytes, start: int, end: int) -> Kin
     if small in _TOKENS:
         special = compiled(_SPECIAL).search(line[max(start - 12, 0) : start]) is not None
         return Kind.KEY if special or (name == small and _is_lexed(name, line, start, end)) else kind
+    if _is_word(small, line, start, end):
+        return None
     if line[start : start + 1] == b"/":
         return Kind.KEY if compiled(_FILE).search(line[start:end]) is not None else kind
     if small in (b"pwd", b"oldpwd"):  # a shell's directory
@@ -72,6 +74,30 @@ def _is_lexed(name: bytes, line: bytes, start: int, end: int) -> bool:
     return b"_" in name or compiled(_IN_LEXER).search(near) is not None
 
 
+_WORDS = {
+    b"pw": r"(?:api|browser|channel|error|install|protocol|proxy|server|test|webserver)(?:[*,:\s]|$)",
+    b"credentials": r"(?:edit|show|diff|fetch)\b",
+    b"secrets": r"\s*inherit\s*(?:#|$)|S\d{4}\b",
+    b"auth": r"\s*[a-z-]+\([^()]*\):",
+    b"password": r"(?:Need|Verification Failed)\b",
+    b"update_password": r"""\s*\\*["']?(?:always|on_create)\b""",
+    b"gpg_key": r"\s*[0-9A-F]{40}\b",
+    b"loadcredential": r"[\w.-]+(?::/\S*)?\s*$",
+    b"loadcredentialencrypted": r"[\w.-]+(?::/\S*)?\s*$",
+}
+"""Words and patterns of other values by name."""
+
+
+def _is_word(small: bytes, line: bytes, start: int, end: int) -> bool:
+    """Return whether a known word follows a name: the namespace of a debugger, a command, the id of a rule, a module of PAM."""
+    if line[start - 1 : start] == b"(" and compiled(r"\bpam_\w+\($").search(line[max(start - 40, 0) : start]) is not None:
+        return True  # `pam_unix(passwd:chauthtok)`
+    if compiled(r"\s*Nothing\s*[,})]").match(line, end) is not None and line[max(end - 8, 0) : end].rstrip().endswith(b" ="):
+        return True  # as Haskell prints a missing value
+    words = _WORDS.get(small)
+    return words is not None and compiled(words).match(line, end) is not None
+
+
 def is_reference(line: bytes, at: int, join: bytes) -> bool:
     """Return whether a variable, a type or a tag of YAML begins at `at`. `join`: the separator before it."""
     if line[at : at + 1] not in b"!('O \t\r\n\f":
@@ -89,7 +115,7 @@ def is_reference(line: bytes, at: int, join: bytes) -> bool:
 _CALL = r"""[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)*!?\((?:\)|\\*["'])|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+!?\(:?[\w.]+[,)]"""
 _STRUCTURE = r"[A-Z]\w*[{(\[][A-Za-z_]\w*\s?[=:]|[a-z]\w*\.[A-Z]\w*\{"
 _EMPTY_FIELD = r"(?:^|[{\s])[A-Z]\w*: $"
-_NEXT_FIELDS = r"[A-Z][a-z]\w*:[\w.-]+ [A-Z]\w*:\S"
+_NEXT_FIELDS = r"[A-Z]\w*[a-z]\w*:[\w.-]+(?: [A-Z]\w*:\S|\}+ [A-Z]\w*:\S)"
 """The fields of Go after one that is empty: `{Password: Host:db Port:5432}`."""
 _KNOWN_FIELD = r"(?:User|Username|Host|Port|Name|Addr|Address|DB|Database):"
 _IN_STRUCTURE = r"\{[^{}\"']*$"
@@ -97,7 +123,7 @@ _IN_STRUCTURE = r"\{[^{}\"']*$"
 _BREAK_OR_LENGTH = r"\\+[rn]|\d+ (?:bytes?|bits?|char(?:acter)?s?)\b"
 MAX_EXPRESSION = 100  # bytes of an expression that are searched for words
 _CODE = (
-    r"""(?:await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\]|:[A-Za-z_]+\]|\$\w+[+-]\d+\])|::\$?\w)"""
+    r"""(?:[A-Za-z_][\w.:]*\(&|await\s|new\s|\$\w+(?:->|\[(?:\\*["']|[\w$-]+\]|:[A-Za-z_]+\]|\$\w+[+-]\d+\])|::\$?\w)"""
     r"""|[A-Za-z_][\w.]*!?(?:\((?:\)|[\w.]+[,)=]|["'])|\[(?:\w+|["'][\w-]+["'])\]))"""
 )
 

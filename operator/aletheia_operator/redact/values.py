@@ -52,6 +52,8 @@ _CRYPT = (
     r"\$(?:2[abxy]|argon2\w{1,2}|[156y]|apr1|pbkdf2[\w-]*|scrypt|7|md5|sha1)\$|^\{\w{3,10}\}|^pbkdf2|^bcrypt|^scrypt"
     r"|^argon2|^md5[0-9a-f]{32}$|^SCRAM-SHA"
 )
+_JOINING = byte_words("with without and or but in on at by of")
+"""Words that begin no sentence about a secret, but perhaps a passphrase."""
 _OF_RULES = r"(?i)\b(?:characters?|digits?|symbols?|seconds?|minutes?|days?|code|score|times|common|weak|invalid|expired)\b"
 """What messages with numbers or brackets are about."""
 
@@ -62,7 +64,7 @@ def is_message(value: bytes) -> bool:
         return False
     if compiled(r"^[A-Za-z' ,-]*[ \w]*[.!]?$").search(value) is None and compiled(_OF_RULES).search(value) is None:
         return False  # numbers and brackets are also in passphrases: `It's 5 o'clock, (somewhere).`
-    return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS
+    return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS - _JOINING
 
 
 def is_coded(value: bytes) -> bool:
