@@ -150,6 +150,8 @@ def test_tokens_known_by_their_form(token: str) -> None:
         (["curl", "-H", "X-Api-Key: abc"], ["curl", "-H", f"X-Api-Key: {REDACTED}"]),
         (["curl", "-H", "Authorization: token abcd"], ["curl", "-H", f"Authorization: token {REDACTED}"]),
         (["mysqldump", "-uroot", "-phunter2", "shop"], ["mysqldump", "-uroot", f"-p{REDACTED}", "shop"]),
+        (["mysql", "-pTOP_SECRET"], ["mysql", f"-p{REDACTED}"]),
+        (["mysql", "-p$(TOP_SECRET)"], ["mysql", "-p$(TOP_SECRET)"]),
         (["sh", "-c", "curl -u app:x http://a; sleep 1"], ["sh", "-c", f"curl -u app:{REDACTED} http://a; sleep 1"]),
         (["sh", "-c", "exec redis-server --requirepass x"], ["sh", "-c", f"exec redis-server --requirepass {REDACTED}"]),
         (["sh", "-c", "mysql -h db -phunter2 shop"], ["sh", "-c", f"mysql -h db -p{REDACTED} shop"]),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aletheia_operator.cli.redact_text import MAX_LINE_BYTES, redact_stream
 from aletheia_operator.redact import Level, Redactor
+from aletheia_operator.redact.reach import Before
 from tests.support.secrets import HALVES
 from tests.support.secrets.making import Maker
 from tests.support.secrets.stored import read
@@ -111,6 +112,16 @@ def test_many_hits_take_time_in_proportion() -> None:
     redactor.lines().feed(line)  # compiles
     short, long = (min(_seconds(redactor, line * number) for _ in range(3)) for number in (250, 4_000))
     assert long < 64 * short
+
+
+@given(st.text("{\"'ab", max_size=40).map(str.encode), st.lists(st.integers(0, 40), max_size=8))
+def test_what_is_before_a_name_is_counted_on(line: bytes, places: list[int]) -> None:
+    """The result is that of a count from the line's begin, in any order of places."""
+    before = Before(line)
+    for at in places:
+        assert before.opens(b'"', at) == (line.count(b'"', 0, at) % 2 == 1)
+        assert before.opens(b"'", at) == (line.count(b"'", 0, at) % 2 == 1)
+        assert before.has_brace(at) == (b"{" in line[:at])
 
 
 def _seconds(redactor: Redactor, block: bytes) -> float:

@@ -13,9 +13,10 @@ from aletheia_operator.redact.headers import HEADERS, cookie_map, header_end
 from aletheia_operator.redact.names import MAX_NAME, Kind, kind_of
 from aletheia_operator.redact.patterns import compiled, span
 from aletheia_operator.redact.placeholders import is_placeholder
-from aletheia_operator.redact.reach import Reach
+from aletheia_operator.redact.reach import Before, Reach
 from aletheia_operator.redact.surroundings import (
     goes_on,
+    is_account_secret,
     is_changed,
     is_closing_quote,
     is_code,
@@ -82,8 +83,6 @@ _TYPED = (
     r""":\s*|\s*(?:[Ss]tring|str|text|SecretStr|&(?:'static\s)?str|Optional\[str\]"""
     r"""|\[\]byte)\??(?:\s*\|\s*\w+)?\s*=\s*\\*["'`]"""
 )  # `secretKey:: "x"`, `token: string = "x"`
-_OF_ACCOUNT = r"^[a-z][a-z0-9-]*-token-\d{5}$"
-"""The name of a service account's Secret with only digits at its random end: `default-token-24579`."""
 _ITEMS = r"\[\d*\](?:string|any|interface ?\{\})\{"  # a slice of Go
 
 
@@ -105,6 +104,7 @@ class _Name(NamedTuple):
     closed: bool
     join: bytes
     spaced: bytes | None
+    text_before: Before
 
     @property
     def before(self) -> bytes:
@@ -115,7 +115,7 @@ class _Name(NamedTuple):
 def find_named(line: bytes) -> Iterator[Span]:
     """Yield the values of secret names in a line."""
     at = 0
-    pattern, reach = compiled(CANDIDATE), Reach(line)
+    pattern, reach, before = compiled(CANDIDATE), Reach(line), Before(line)
     while (match := pattern.search(line, at)) is not None:
         name, close, join, spaced = match.groups()
         start, end = match.span()
@@ -123,7 +123,7 @@ def find_named(line: bytes) -> Iterator[Span]:
         kind = _kind(name[-MAX_NAME:]) or _kind_without_lead(name, line[max(start - 1, 0) : start])
         if kind is None or (kind := kind_here(kind, name.rpartition(b".")[2], line, start, end)) is None:
             continue
-        found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced)
+        found = _Name(line, name.rpartition(b".")[2], start, end, kind, bool(close), join or b"", spaced, before)
         if kind in HEADERS and close.find(b"(") >= 0:
             continue  # the call of a function: `GetAuthorization("x"): no such file`
         if join == b":" and not close and (found.before == b":" or b"/" in name[kind is Kind.PASSWORD :]):
@@ -204,7 +204,7 @@ def _quoted_values(name: _Name, start: int, opener: bytes) -> Iterator[Span]:
     if (
         start == name.value_at
         and (not name.closed or line[start - 2 : start - 1] == b")")
-        and is_closing_quote(line, name.start, start + len(opener))
+        and is_closing_quote(line, name.start, start + len(opener), name.text_before)
     ):
         return
     doubled = line.startswith(b'""', start) and compiled(r"""""[^\s"',;:)}\]]""").match(line, start) is not None
@@ -251,7 +251,7 @@ def _spaced_value(name: _Name, spaced: bytes) -> Iterator[Span]:
         return  # a flag; or the head of a block: `resource "random_password" "db" {`
     if opener.group()[-1:] == b"`" and compiled(r"""^\w+:\\*\"""").search(value) is not None:
         return  # the tag of a field in Go
-    if b"," not in spaced and not name.closed and (is_uuid(value) or compiled(_OF_ACCOUNT).search(value) is not None):
+    if b"," not in spaced and not name.closed and (is_uuid(value) or is_account_secret(line, start, end)):
         return  # the id of a token, or the name of a Secret
     wanted = (
         kind is Kind.PASSWORD
@@ -308,7 +308,7 @@ def _bare_value(name: _Name, start: int) -> Iterator[Span]:
         prose = end < whole
         if kind is Kind.PASSWORD and line.count(b" ", start, whole) < 8 and is_secret(kind, line[start:whole], True):
             end = whole
-    elif name.join == b":" and name.before in (b"{", b" ") and line.find(b"{", 0, name.start) >= 0:
+    elif name.join == b":" and name.before in (b"{", b" ") and name.text_before.has_brace(name.start):
         end = max(end, _struct_value_end(line, start, end))
     quoted = prose and kind is Kind.PASSWORD and name.before in (b'"', b"'")
     if quoted and compiled(r"\w*[\d!#$%^*@&]").match(line, start, end) is not None:

@@ -2,7 +2,7 @@
 
 Many values end with the line, for example those of headers, and each name within one is looked at, too. After the first names
 all of the line is read, as long as that is at most MAX_FAR bytes in sum. After later ones a part is read, and more if a value
-may go on.
+may go on. What is before a name is counted on from the last one.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,3 +45,27 @@ class Reach:
                 break
             found = list(find(part))
         yield from found
+
+
+class Before:
+    """What a line has before its names. Names are looked at in order, so the line is read once."""
+
+    def __init__(self, line: bytes) -> None:
+        self._line = line
+        self._counted: dict[bytes, tuple[int, int]] = {}
+        self._brace: int | None = None
+
+    def opens(self, quote: bytes, at: int) -> bool:
+        """Return whether a quote is open at `at`: an odd number of such quotes is before it."""
+        end, number = self._counted.get(quote, (0, 0))
+        if at < end:
+            end, number = 0, 0
+        number += self._line.count(quote, end, at)
+        self._counted[quote] = at, number
+        return number % 2 == 1
+
+    def has_brace(self, at: int) -> bool:
+        """Return whether an opening brace is before `at`."""
+        if self._brace is None:
+            self._brace = self._line.find(b"{")
+        return 0 <= self._brace < at

@@ -71,7 +71,8 @@ def _behind(flag: str, word: str, program: str, redactor: Redactor) -> str:
         ids = user.isdecimal() and password.isdecimal()
         return word if ids or is_placeholder(password.encode()) else f"{user}:{redactor.value('password', password)}"
     if program in _ATTACHED and word.startswith("-p") and len(word) > 2:
-        return f"-p{redactor.value('password', word[2:])}"
+        kept = redactor.value("password", word[2:])
+        return f"-p{kept}" if kept != word[2:] else redactor.text(f"mysql {word}").removeprefix("mysql ")
     return redactor.text(word)
 
 

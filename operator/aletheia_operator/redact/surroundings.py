@@ -4,6 +4,7 @@ from aletheia_operator.redact.expressions import is_doubtful
 from aletheia_operator.redact.names import Kind, kind_of
 from aletheia_operator.redact.patterns import byte_words, compiled
 from aletheia_operator.redact.randomness import has_random_word
+from aletheia_operator.redact.reach import Before
 
 _SPECIAL = r"(?i)\b(?:bos|eos|eot|eom|pad|unk|sep|cls|mask|stop|special)\s+$"
 """A word before the token of a language model."""
@@ -32,7 +33,6 @@ _SHELL = r"^:(?:\?[^{}]*\s[^{}\s]|\+(?:(?:-[A-Za-z]|--[a-z-]+)[\s=}]|[a-z0-9]{1,
 _PSQL = r"(?i)\b(?:user|role|with|encrypted|alter|set)\b"
 _NO_PSQL = r"(?i)\bconfig\s+set\b|\b(?:requirepass|masterauth)\s*$"
 """A command of Redis: `CONFIG SET requirepass :'quote'`."""
-_SCHEME = r"(?i)^(?:[a-z0-9.-]*secrets|secret)$"
 _CHOICES = byte_words("type kind mode grant grant_type scheme method strategy format")
 """Names of settings that have a few words as values: `type=password -> text`."""
 
@@ -169,15 +169,27 @@ def goes_on(line: bytes, begin: int, end: int) -> bool:
     return compiled(r"""\\*["'`] (?:[a-z]+(?:n't)? ){2}""").match(line, end) is not None
 
 
-def is_closing_quote(line: bytes, name_at: int, after: int) -> bool:
+def is_account_secret(line: bytes, begin: int, end: int) -> bool:
+    """Return whether a quoted word names the Secret of a service account: `secret "default-token-24579" not found`.
+
+    Its random end has only digits, as passwords may have: a sentence must go on after it.
+    """
+    named = compiled(r"^[a-z][a-z0-9-]*-token-\d{5}$").search(line[begin:end]) is not None
+    return named and compiled(r"""\\*["'`]\s+[a-z]""").match(line, end) is not None
+
+
+def is_closing_quote(line: bytes, name_at: int, after: int, before: Before) -> bool:
     """Return whether a quote after a name closes a text in which the name stands: `msg="Password:" attempt=2`."""
     quote = line[after - 1 : after]
-    return line[after : after + 1] in b" ,}])" and line.count(quote, 0, name_at) % 2 == 1
+    return line[after : after + 1] in b" ,}])" and before.opens(quote, name_at)
 
 
 def is_scheme(name: bytes, line: bytes, at: int) -> bool:
     """Return whether a name is the scheme of a store's URL, as in `ref+secrets://db`. `at`: after its colon."""
-    return line[at : at + 2] == b"//" and compiled(_SCHEME).search(name) is not None
+    if line[at : at + 2] != b"//":
+        return False
+    plural = compiled(r"(?i)^[a-z0-9.-]*secrets$").search(name) is not None
+    return plural or (name.lower() == b"secret" and compiled(r"//[\w.-]{1,80}/\w").match(line, at) is not None)
 
 
 def is_changed(join: bytes, line: bytes, start: int, end: int) -> bool:
@@ -196,6 +208,9 @@ def is_changed(join: bytes, line: bytes, start: int, end: int) -> bool:
     return key.group()[:-1].lower() in _CHOICES and value.group(b"word").isalpha()
 
 
+MAX_ITEM = 200  # bytes of a quoted word
+
+
 def is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
     """Return whether a quoted name and a quoted value stand alone in brackets: `('password', 'hunter2')`."""
     opened = line[max(name_at - 8, 0) : name_at]
@@ -204,4 +219,7 @@ def is_tuple(line: bytes, name_at: int, value_end: int) -> bool:
     before = compiled(r"""[({\[]\s*\\*[b]?["'`]$""").search(opened)
     if before is None or compiled(r"""\\*["'`]\s*[)}\]]""").match(line, value_end) is None:
         return False
-    return before.group()[:1] != b"[" or compiled(r"""["'`][a-z]+(?:_[a-z]+)*$""").search(line[:value_end]) is None
+    return (
+        before.group()[:1] != b"["
+        or compiled(r"""["'`][a-z]+(?:_[a-z]+)*$""").search(line[max(value_end - MAX_ITEM, 0) : value_end]) is None
+    )
