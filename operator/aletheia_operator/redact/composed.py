@@ -13,6 +13,11 @@ _MIXED_CALL = r"""\w+(?:::\w+)+\((?:'[^'"]*(?:[A-Za-z]\d|\d[A-Za-z])[^'"]*'|"[^'
 """A password like a call: `Abc::Def('x1')`."""
 _DERIVED = r"^[a-z]+(?:able|ally|ance|ary|ate|ence|ible|ical|ied|ify|ing|ion|ional|ious|ism|ist|ity|ive|ized?|ment|ness|ous)s?$"
 """A longer word that few passwords are."""
+_OF_LOGINS = (
+    r"(?i)(?:access|admin|api|app|auth|bearer|bootstrap|bot|client|csrf|deploy|device|id|invite|join|jwt|login|oauth2?|personal"
+    r"|push|refresh|registration|reset|secret|service|session|user|webhook|xsrf)[-_]?tokens$"
+)
+"""The name of a list of tokens that are secrets."""
 _FIRST_RULES = (b"required", b"nullable", b"sometimes")
 """Rules that are the first of a field's."""
 
@@ -24,7 +29,7 @@ def listed_values(line: bytes, start: int, kind: Kind, name: bytes) -> Iterator[
         rules = line[slice(*items[0])] in _FIRST_RULES
         for begin, end in items:
             item = line[begin:end]
-            if not (_is_rule(item) if rules else name.lower() == b"tokens" and _is_word(item, len(items))):
+            if not (_is_rule(item) if rules else _is_text(name) and _is_word(item, len(items))):
                 yield from judged(line, begin, end, kind, False)
         return
     at = start + 1
@@ -55,6 +60,11 @@ def _quoted_items(line: bytes, at: int) -> Iterator[Span]:
 def _is_rule(item: bytes) -> bool:
     """Return whether an item is a rule: `'password' => ['required', 'min:8']`."""
     return compiled(r"^[a-z]+(?:_[a-z]+)*(?::.*)?$").search(item) is not None
+
+
+def _is_text(name: bytes) -> bool:
+    """Return whether a list of this name may have the words of a text: `tokens`, `text_tokens`, but not `refresh_tokens`."""
+    return name.endswith((b"tokens", b"Tokens")) and compiled(_OF_LOGINS).search(name) is None
 
 
 def _is_word(item: bytes, items: int) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from aletheia_operator.redact import checks
+from aletheia_operator.redact.exemptions import EXEMPT
 from aletheia_operator.redact.headers import HEADERS, header_values
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import LINE_START, Match, byte_words, compiled, span
+from aletheia_operator.redact.patterns import LINE_START, Match, compiled, span
 from aletheia_operator.redact.values import is_name, is_secret, is_uuid
 
 Span = tuple[int, int]
@@ -274,10 +275,6 @@ _ANOTHER_SUBJECT = (
 
 
 _PROSE = frozenset({"token-scheme", "token-prose"})
-_FIELDS_OF_USERS = byte_words("agent id name email data group role type")
-_HASHED = r"(?i)(?:_?(?:hash|hashed|digest|sha\d{0,3}|md5|hex|bcrypt))+$"
-_ID_OR_ADDRESS = r"^\d+(?:\.\d+){0,3}$"
-"""What is no user before `:` and a number: `docker run -u 1000:1000`, `nc -u 10.1.2.3:53`."""
 
 
 def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator[Span]:
@@ -306,30 +303,9 @@ def find_context(name: str, pattern: Any, check: Check, line: bytes) -> Iterator
                 yield from header_values(line, *span(match, "secret"), kind, False)
                 continue
         if check(match.group(b"secret")):
-            if name in _EXEMPT and _EXEMPT[name](match):
+            if name in EXEMPT and EXEMPT[name](match):
                 continue
             yield span(match, "secret")
-
-
-def _is_id(match: Match) -> bool:
-    """Return whether what looks like a user and a password are ids: `docker run -u 1000:1000`."""
-    return match.group(b"secret").isdigit() and compiled(_ID_OR_ADDRESS).search(match.group(b"user")) is not None
-
-
-def _is_field_of_user(match: Match) -> bool:
-    """Return whether the name of a user is that of a field: `user_agent="curl/7.88"`."""
-    return match.group(b"user") in _FIELDS_OF_USERS
-
-
-def _is_other_label(match: Match) -> bool:
-    """Return whether a label names neither a secret nor the hash of one: `tokenCount`, but not `passwordHash`."""
-    return kind_of(compiled(_HASHED).sub(b"", match.group(b"label")).decode()) is None
-
-
-_EXEMPT: dict[str, Callable[[Match], bool]] = {
-    "user-password": _is_id, "jaas-user": _is_field_of_user, "labelled-field": _is_other_label,
-}  # fmt: skip
-"""Exemptions of a rule by what else its pattern found."""
 
 
 def _is_no_token(line: bytes, match: Match) -> bool:

@@ -10,7 +10,7 @@ _SOURCES = byte_words(
     arg args argv arr array cfg conf config configuration ctx data dict env environ fields form input inputs item items list map
     matches opt option options opts param params parts prop props req request result results row rows session setting settings
     state store values var vars vault i j k n idx index pos
-    concat decode decrypt fetch find format get include load lookup option parse read require
+    concat decode decrypt fetch find format get include load lookup option parse read require try unwrap
     """
 )
 """Words of variables and functions that programs get settings from, and of indexes."""

@@ -1,6 +1,7 @@
 """Recognises values that are no secrets themselves: masks, encrypted texts, variables, and references to where a secret is."""
 
 from aletheia_operator.redact.expressions import is_doubtful
+from aletheia_operator.redact.names import kind_of
 from aletheia_operator.redact.patterns import compiled
 from aletheia_operator.redact.randomness import has_random_word
 
@@ -75,6 +76,13 @@ def is_placeholder(value: bytes) -> bool:
     if compiled(_NO_SECRET).search(value) is not None:
         return True
     return not has_random_word(value) and not is_doubtful(value)
+
+
+def is_template(password: bytes, *others: bytes) -> bool:
+    """Return whether a password is the name of a variable, and so is a user or a host: `DB_USER:DB_PASSWORD@db`."""
+    if not any(compiled(r"[A-Z][A-Z0-9_]+(?:[^A-Za-z0-9_]|$)").match(other) for other in others):
+        return False
+    return compiled(r"^[A-Z][A-Z0-9_]+$").search(password) is not None and kind_of(password.decode()) is not None
 
 
 def _without_tokens(value: bytes) -> bytes:

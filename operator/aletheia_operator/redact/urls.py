@@ -5,14 +5,12 @@ from itertools import pairwise
 from urllib.parse import unquote_to_bytes
 
 from aletheia_operator.redact import checks
-from aletheia_operator.redact.names import kind_of
 from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.placeholders import is_template
 
 Span = tuple[int, int]
 
 URL = r"(?i)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>`/]*(?::|%3a)"
-
-_NAME = r"[A-Z][A-Z0-9_]+(?:\W|$)"
 
 
 def find_urls(line: bytes) -> Iterator[Span]:
@@ -34,18 +32,10 @@ def find_urls(line: bytes) -> Iterator[Span]:
         if end < 0 and compiled(r"^\d{1,5}(?:[/?#]|$)").search(run[colon.end() :]) is None and colon.start() < len(authority):
             end = run.rfind(b"@")
         user, password = run[: colon.start()], run[colon.end() : end] if end >= 0 else b""
-        if b"/" not in user and checks.anything(_decoded(password)) and not _is_template(user, password, run[end + 1 :]):
+        if b"/" not in user and checks.anything(_decoded(password)) and not is_template(password, user, run[end + 1 :]):
             yield start + colon.end(), start + end
 
 
 def _decoded(password: bytes) -> bytes:
     """Return a password that begins with an encoded character without the encoding: `%23x` is no placeholder of a format."""
     return unquote_to_bytes(password) if compiled(r"%[2-7][0-9A-Fa-f]").match(password) is not None else password
-
-
-def _is_template(user: bytes, password: bytes, host: bytes) -> bool:
-    """Return whether a URL has names of variables: `postgres://DB_USER:DB_PASSWORD@DB_HOST/app`."""
-    if compiled(_NAME).match(user) is None and compiled(_NAME).match(host) is None:
-        return False
-    named = compiled(r"^[A-Z][A-Z0-9_]+$").search(password) is not None
-    return named and kind_of(password.decode()) is not None
