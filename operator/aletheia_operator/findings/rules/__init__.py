@@ -14,13 +14,14 @@ from aletheia_operator.findings.rules.metrics import baselines, metrics
 from aletheia_operator.findings.rules.nodes import evictions, nodes
 from aletheia_operator.findings.rules.own import own
 from aletheia_operator.findings.rules.probes import probes
+from aletheia_operator.findings.rules.repeated import warning_events
 from aletheia_operator.findings.rules.rollouts import changes, stuck
 from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
 from aletheia_operator.findings.rules.scheduling import unschedulable
 from aletheia_operator.findings.rules.services import scaled_to_zero, services, shared_services
 from aletheia_operator.findings.rules.stalled import agents, init_containers, job_sidecars, readiness_gates
 from aletheia_operator.findings.rules.traces import failing_services
-from aletheia_operator.findings.rules.unexplained import unready, warning_events
+from aletheia_operator.findings.rules.unexplained import unready
 from aletheia_operator.findings.rules.unlabelled import unlabelled_errors
 from aletheia_operator.findings.rules.volumes import claims, mounts
 from aletheia_operator.findings.rules.waiting import cannot_start, sandboxes

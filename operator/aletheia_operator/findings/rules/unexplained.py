@@ -1,64 +1,21 @@
-"""Rules for trouble that no other rule explains: lasting warning events, and workloads with pods that are not ready.
+"""Rule for workloads with pods that are not ready, and that no other rule explains.
 
-Both read the findings of the other rules, and report an object only if it has none.
+Reads the findings of the other rules, and reports a workload only if it has none.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from aletheia_operator.findings.case import Case, clock, condition_of, containers_of, earlier, seconds_between
-from aletheia_operator.findings.events import Event, names_trouble
-from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.sizes import counted
 
-MAX_QUOTED = 150
-LEAST = 3  # events
 UNREADY_SECONDS = 120.0
 """Pods that are not ready for a shorter time may still start."""
-_KNOWN = frozenset({
-    "Unhealthy", "ProbeWarning", "BackOff", "Failed", "FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreate",
-    "FailedCreatePodSandBox", "FailedPostStartHook", "ErrImageNeverPull", "InspectFailed", "FailedBinding",
-    "ProvisioningFailed", "FailedMapVolume",
-    "FailedToRetrieveImagePullSecret", "FailedGetResourceMetric", "FailedComputeMetricsReplicas", "FailedGetExternalMetric",
-    "FailedGetPodsMetric", "FailedGetObjectMetric", "FailedGetScale", "FailedSync", "ImageGCFailed", "FreeDiskSpaceFailed",
-    "BackoffLimitExceeded", "DeadlineExceeded", "FailedNeedsStart", "FailedToUpdateEndpointSlices", "FailedToUpdateEndpoint",
-    "FailedDaemonPod", "FailedPlacement", "SandboxChanged", "InvalidDiskCapacity", "InvalidSchedule",
-})  # fmt: skip
-"""Reasons that other rules read, or that healthy clusters have."""
-_OWN_OBJECTS = ("Service", "Ingress", "HorizontalPodAutoscaler", "PersistentVolumeClaim")
-"""Kinds of objects that are faulty themselves, though a workload's pods stand behind them."""
 _KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 _CONSEQUENCES = frozenset({"ServiceWithoutEndpoints"})
 """Findings that say only that pods are not ready."""
-
-
-def warning_events(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield the warnings about each object that are repeated until the end of the window."""
-    events: dict[tuple[Subject, str], list[Event]] = defaultdict(list)
-    for event in case.evidence.events.events:
-        trouble = names_trouble(event.reason) or (event.warning and event.subject.kind == "Pod")
-        if event.reason not in _KNOWN and trouble and event.subject.kind != "Node":
-            events[event.subject, event.reason].append(event)
-    for (about, reason), same in events.items():
-        count, subject = sum(event.count for event in same), about if about.kind in _OWN_OBJECTS else case.workload(about)
-        lasts = any(map(case.lasts, same)) and count >= LEAST
-        if not lasts or case.is_healthy(about) or _is_explained(found, subject, {about.name}):
-            continue
-        latest = max(same, key=lambda event: event.last)
-        first = earlier(*(event.first for event in same))
-        yield Finding(
-            rule="WarningEvents",
-            severity="error" if about.kind == "Pod" else "warning",
-            confidence="likely",
-            subject=subject,
-            message=f"{subject.name}: {reason}: {excerpt(latest.message, MAX_QUOTED)} ({count}x since {clock(first)})",
-            depth=12,
-            first_seen=first,
-            links=tuple(event.link for event in (latest, *same[:2])),
-            pods=frozenset([about.name]) if about.kind == "Pod" else frozenset(),
-        )
 
 
 def unready(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
@@ -74,7 +31,7 @@ def unready(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
             waiting[subject].append((fact, pod, since))
     for subject, pods in waiting.items():
         names = {fact.name for fact, _, _ in pods}
-        if _is_explained(found, subject, names):
+        if is_explained(found, subject, names):
             continue
         _, total = case.healthy_pods(subject)
         first = earlier(*(since for _, _, since in pods))
@@ -104,7 +61,7 @@ def _wait_of(pod: Object) -> str:
     return f"container {unready[0]} runs and is not ready" if unready else "no container states why"
 
 
-def _is_explained(found: Sequence[Finding], subject: Subject, names: set[str]) -> bool:
+def is_explained(found: Sequence[Finding], subject: Subject, names: set[str]) -> bool:
     """Return whether a finding is about an object, or about these pods, and does not only say that they are not ready."""
     serious = (finding for finding in found if finding.severity != "info" and finding.rule not in _CONSEQUENCES)
     return any(finding.subject == subject or finding.subject.name in names or finding.pods & names for finding in serious)
