@@ -11,6 +11,17 @@ from aletheia_operator.api.expressions import compiled
 MAX_TEXT = 600  # characters of a line that are read
 
 CATEGORIES = {
+    "pauses": r"\bGC\(\d+\) Pause [^\"\n]* \d{4,9}(?:\.\d+)?ms|\[(?:Full )?GC\b[^\"\n]*, [1-9]\d{0,3}\.\d+ secs"
+    r"|Allocation Stall \([^\"\n)]*\) \d{4,9}(?:\.\d+)?ms|(?:Mark-sweep|Mark-Compact)\b[^\"\n]* MB, \d{4,9}(?:\.\d+)? / "
+    r"|\[gc\]\S*[ \]][^\n]*\b(?:spent|duration) \[[1-9]\d{0,3}(?:\.\d+)?[sm]\]"
+    r"|\bGC in \d{4,9} ?ms|pause in JVM or host machine [^\n]*approximately \d{4,9} ?ms"
+    r"|\b(?:garbage collect(?:ion|or)s?|GC|stop[- ]the[- ]world)\b[^\"\n]* (?:paused?|took|lasted|blocked|spent)"
+    r" (?:[a-z]+ ){0,4}(?:\d{4,9} ?ms|[1-9]\d{0,3}(?:\.\d+)? ?s(?:ec(?:ond)?s?)?)\b",
+    "migrations": r"migration checksum mismatch|applied migration not resolved"
+    r"|detected (?:failed|applied) migration|Dirty database version"
+    r"|locate revision"
+    r"|changesets? check ?sum|InconsistentMigrationHistory|migrate found failed migrations|a migration failed to apply"
+    r"|missing migrations? before current version|(?:out[- ]of[- ]order|conflicting) migrations?",
     "certificate": r"certificate has expired|x509: |CERTIFICATE_VERIFY_FAILED|certificate verify failed|unknown authority"
     r"|PKIX path|SSLHandshakeException|tls: (?:bad|expired|failed|unknown|handshake|first record)"
     r"|certificate is not (?:yet )?valid|CertificateExpiredException|self[- ]signed certificate|CERT_ALTNAME"
@@ -64,6 +75,7 @@ CATEGORIES = {
     r"|LEADER_NOT_AVAILABLE|Leader ?NotAvailable|NotLeader|NotMaster|not (?:the )?(?:leader|primary|master)\b"
     r"|ReplicaSetNoPrimary"
     r"|NOT_ENOUGH_REPLICAS|NotEnoughReplicas|not enough (?:alive )?(?:replicas|nodes|brokers|members|voters|in-sync)"
+    r"|communicating with (?:the )?DCS|DCS is not (?:accessible|available|reachable)"
     r"|quorum (?:is )?(?:lost|not|unavailable)|consistency level|master_not_discovered|MasterNotDiscovered"
     r"|split[- ]brain|prim(?:ary)? (?:view|not possible)|CLUSTERDOWN|MASTERDOWN|cluster is (?:down|not ready|read[- ]only)",
     "connections": r"too many connections|remaining connection slots|pool exhausted|QueuePool limit|Connection is not available"
@@ -112,7 +124,7 @@ CATEGORIES = {
     r"|config(?:uration)? file (?:corrupt|not found|is invalid)|yaml: (?:line|unmarshal)|cannot unmarshal"
     r"|incorrect key length|found unknown escape|did not find expected",
     "schema": r"relation \S+ does not exist|no such table|Unknown column|column \S+ does not exist|Undefined(?:Table|Column)"
-    r"|Table '\S+' doesn't exist|Dirty database version|migration checksum mismatch|pending migrations?|locate revision"
+    r"|Table '\S+' doesn't exist|pending migrations?"
     r"|mapper_parsing|schema version|no such column",
     "clock": r"clock skew|clock (?:has )?(?:jumped|stepped|moved|went)|time (?:has )?(?:jumped|went|moved) (?:back|forward)"
     r"|Clock drift|RequestTimeTooSkewed|token used before issued|not yet valid|skew too great",
@@ -158,6 +170,7 @@ CALLS = frozenset({"dns", "refused", "timeout", "unready", "unreachable"})
 _HOST = r"([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)"
 _PEERS = (
     r"UnknownHostException: " + _HOST,
+    r"host not found in (?:upstream|resolver) ['\"]?" + _HOST,
     r"(?:bad address|can't find) '?" + _HOST,
     r"host \(((?:\d{1,3}\.){3}\d{1,3})\)",
     r"(?:tcp|udp)[46]? \S{1,60}->\[?" + _HOST,
@@ -170,11 +183,11 @@ _PEERS = (
     _HOST + r" could not be resolved",
     r"resolve (?:host(?:name)?:? )?['\"]?" + _HOST,
     r"(?:connect(?:ing|ion)?|connected) (?:to|with) (?:server (?:at|on) )?['\"(]?(?:[A-Za-z]+/)?" + _HOST,
-    r"(?:^|[^\w.-])([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
+    r"(?:^|//|[^\w./-])([a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5}):\d{2,5}\b",
     r"\b((?:\d{1,3}\.){3}\d{1,3}):\d{2,5}\b",
     r"\b([a-z][a-z0-9-]{0,62}) (?:refused|timed out|did not answer|does not answer|is unreachable|unavailable)",
 )
-_LAST_OF_URLS = 7
+_LAST_OF_URLS = 8
 """Number of the last pattern of _PEERS in which a name may replace an address."""
 _NO_PEERS = frozenset({
     "remote", "the", "a", "an", "to", "be", "server", "host", "name", "database", "connect", "connection", "localhost", "is",
@@ -186,8 +199,12 @@ _NO_PEERS = frozenset({
 })  # fmt: skip
 
 
-_SOURCES = (".go", ".java", ".py", ".rs", ".js", ".ts", ".cpp", ".rb", ".kt", ".scala")
-"""Ends of the names of source files, which a line's number follows as a port follows a host."""
+_FILES = (
+    ".go", ".java", ".py", ".rs", ".js", ".ts", ".cpp", ".rb", ".kt", ".scala", ".php", ".sql", ".lua", ".cs", ".jsx", ".tsx",
+    ".conf", ".cfg", ".ini", ".toml", ".yaml", ".yml", ".json", ".xml", ".properties", ".env", ".tmpl", ".tpl", ".html", ".vcl",
+    ".hcl", ".log", ".pem", ".crt", ".key", ".sock", ".jar",
+)  # fmt: skip
+"""Ends of the names of files, which a line's number follows as a port follows a host. So may other names after a path's `/`."""
 CAUSED_BY = "Caused by: "
 
 
@@ -216,6 +233,12 @@ def any_category() -> Any:
     return compiled(
         "|".join((*CATEGORIES.values(), *CALLED.values(), *WEAK.values(), CAUSED_BY, *_REPORTS)).encode(), case_sensitive=False
     )
+
+
+@lru_cache(maxsize=1)
+def pauses() -> Any:
+    """Return a pattern over bytes for the lines of garbage collectors that report a pause of a second or more."""
+    return compiled(CATEGORIES["pauses"].encode(), case_sensitive=False)
 
 
 @lru_cache(maxsize=1)
@@ -253,7 +276,7 @@ def peer_of(text: str) -> str:
     for pattern in _peers():
         for match in pattern.finditer(text):
             host = match.group(1).lower().rstrip(".")
-            if host in _NO_PEERS or host.isdigit() or len(host) < 2 or host.endswith(_SOURCES):
+            if host in _NO_PEERS or host.isdigit() or len(host) < 2 or host.endswith(_FILES):
                 continue
             if not is_address(host):
                 return str(host)

@@ -1,5 +1,7 @@
 """Chooses the lines of a block that findings are made of: errors, warnings, and lines without a level that have a category.
 
+Of other lines only those of garbage collectors are chosen that report a long pause: these have the level INFO.
+
 A search holds the interpreter's lock, so each covers only a part of a block. Its cost is mostly that of its matches. So if many
 lines match, the lines are grouped first (`line_groups`), and only those of new groups are searched.
 """
@@ -7,8 +9,9 @@ lines match, the lines are grouped first (`line_groups`), and only those of new 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, compress
+from typing import Any
 
-from aletheia_operator.findings.error_categories import any_category
+from aletheia_operator.findings.error_categories import any_category, pauses
 from aletheia_operator.findings.line_groups import Block, Group, LineGroups
 from aletheia_operator.findings.stack_reasons import without_frames
 from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS, Encoded
@@ -17,6 +20,9 @@ PIECE_BYTES = 256 * 1024
 MANY = 0.25  # share of the lines without a level that match
 _WARNINGS = bytes(level == "WARN" for level in LEVEL_CODES).ljust(256, b"\0")
 _WARNING = bytes([LEVEL_CODES.index("WARN")])
+_INFO = bytes(level == "INFO" for level in LEVEL_CODES).ljust(256, b"\0")
+_COLLECTOR = b"GC"
+"""A word of all blocks with lines of garbage collectors. Looking for it takes a fraction of the time of a pattern."""
 _UNKNOWN = bytes(level == "" for level in LEVEL_CODES).ljust(256, b"\0")
 SERIOUS_LINES = bytes(level in SERIOUS for level in LEVEL_CODES).ljust(256, b"\0")
 """Tables for `numbers_of`, by level code."""
@@ -41,7 +47,7 @@ class LineChoice:
         if not self.unsearched:
             found = [*categorised(entries, unknown)]
             self._many_match = len(found) > MANY * len(unknown)
-        chosen = [some for some in (serious, warnings, found) if some]
+        chosen = [some for some in (serious, warnings, found, long_pauses(entries)) if some]
         return sorted(chain(*chosen)) if len(chosen) > 1 else [*chain(*chosen)]
 
     def with_category(self, run: bytes, block: Block, groups: LineGroups, entries: Encoded) -> list[Group]:
@@ -67,9 +73,19 @@ def numbers_of(table: bytes, codes: bytes) -> list[int]:
     return [*compress(range(len(codes)), codes.translate(table))]
 
 
+def long_pauses(entries: Encoded) -> list[int]:
+    """Return the numbers of the lines at INFO in which a garbage collector reports a pause of a second or more."""
+    if _COLLECTOR not in entries.block:
+        return []
+    return [*_matching(pauses(), entries, numbers_of(_INFO, entries.codes))]
+
+
 def categorised(entries: Encoded, numbers: list[int]) -> Iterator[int]:
     """Yield those of these lines that have a category of `error_categories`."""
-    pattern = any_category()
+    yield from _matching(any_category(), entries, numbers)
+
+
+def _matching(pattern: Any, entries: Encoded, numbers: list[int]) -> Iterator[int]:
     for some, piece in _pieces(entries, numbers):
         line, counted, last = 0, 0, -1
         for match in pattern.finditer(piece):

@@ -200,6 +200,8 @@ class LogReader:
         elif "head" in entry:
             self._see_cause(container, run, Line(cut_middle(text.strip(), MAX_LINE), level, stamp, link, continues=True))
             return None  # a line of a stack trace: only the error before it counts
+        elif level and level != "WARN":
+            level = "WARN"  # a long pause of a garbage collector
         elif not level and (facts := self._run_of(container, run)) is not None:
             facts.categorised = Line(cut_middle(text, MAX_LINE), level, stamp, link)
         template = self._templates.add(

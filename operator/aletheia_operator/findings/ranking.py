@@ -16,6 +16,8 @@ OF_CALLERS = frozenset({"TargetMissing", "CredentialsRefused", "PermissionDenied
 
 REFUSALS = frozenset({"CredentialsRefused", "PermissionDenied"})
 """Findings of callers that a trouble of the called program may explain: a clock that is wrong, or a full disk."""
+OF_FAILOVERS = frozenset({"ReadOnly"})
+"""Findings of callers that a cluster without a leader explains: it only takes writes again after it has elected one."""
 OF_CALLS = frozenset({"DependencyDoesNotAnswer"})
 """Findings about called programs. `details` name the caller."""
 LIMITS = frozenset({"AutoscalerAtMaximum"})
@@ -71,6 +73,8 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
         return True
     if finding.rule in REFUSALS and cause.depth < finding.depth and cause.subject in calls.get(finding.subject, ()):
         return True
+    if finding.rule in OF_FAILOVERS and cause.rule == "NoQuorum":
+        return cause.subject in calls.get(finding.subject, {cause.subject})
     if finding.rule in OF_CALLS and finding.rule == cause.rule and cause.details.get("caller") in finding.callees:
         return True  # the called program waits for another one
     if "category" in cause.details and finding.rule == cause.rule and finding.rule not in OF_CALLERS:

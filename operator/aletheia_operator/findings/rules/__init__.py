@@ -6,6 +6,7 @@ from aletheia_operator.findings.case import Case
 from aletheia_operator.findings.finding import Finding
 from aletheia_operator.findings.rules.admission import refused
 from aletheia_operator.findings.rules.categories import categories
+from aletheia_operator.findings.rules.certificates import fallback_certificates
 from aletheia_operator.findings.rules.crashes import crashes
 from aletheia_operator.findings.rules.deleting import deletions
 from aletheia_operator.findings.rules.errors import errors
@@ -38,6 +39,6 @@ RULES: tuple[Rule, ...] = (
     changes,
 )  # fmt: skip
 LATER_RULES: tuple[LaterRule, ...] = (
-    shared_services, warnings_of_callees, warning_events, unready, unlabelled_errors,
+    shared_services, fallback_certificates, warnings_of_callees, warning_events, unready, unlabelled_errors,
 )  # fmt: skip
 """Rules that read the findings of the rules before them."""

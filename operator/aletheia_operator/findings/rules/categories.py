@@ -3,16 +3,14 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
+from aletheia_operator.findings.category_lines import OWN, PERSISTENT, CategoryLines
 from aletheia_operator.findings.error_categories import CALLS, is_address, names_host
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
 from aletheia_operator.findings.reason_lines import (
-    calls_itself_warning,
-    gives_reason,
     is_handled,
     is_statement,
     names_client,
@@ -20,14 +18,11 @@ from aletheia_operator.findings.reason_lines import (
     tries_again,
 )
 from aletheia_operator.findings.rules.errors import warning_beside
-from aletheia_operator.findings.templates import Place, Template, is_steady
-from aletheia_operator.text.batches import SERIOUS
+from aletheia_operator.findings.templates import is_steady
 from aletheia_operator.text.nearest import nearest
 
 MAX_QUOTED = 150
 FEW = 3
-PERSISTENT = 10
-"""Least number of warnings, or of lines without a level that name an error, that are a problem while they go on."""
 MANY_HOSTS = 5
 """Least number of hosts of the internet that one program calls and that fail, of which none is named."""
 MOST = 0.5
@@ -51,6 +46,8 @@ _RULES: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, 
     "connections": ("ConnectionsExhausted", "connections are used up", "error", 24),
     "overload": ("Overloaded", "has no capacity left", "warning", 24),
     "locks": ("Locked", "waits for locks", "warning", 25),
+    "pauses": ("CollectionPauses", "stops for a second or more to collect garbage", "error", 15),
+    "migrations": ("MigrationsDiffer", "a migration of its database failed, or was changed", "error", 14),
     "memory": ("OutOfMemory", "is out of memory", "error", 16),
     "workers": ("WorkersKilled", "its worker processes are killed", "error", 15),
     "processes": ("TooManyProcesses", "can start no more processes or threads", "error", 15),
@@ -65,26 +62,8 @@ _RULES: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, 
     "clock": ("ClockSkew", "clocks differ", "warning", 9),
     "limited": ("Throttled", "is limited by what it calls", "warning", 44),
 }
-_OWN = frozenset(
-    {
-        "connections",
-        "overload",
-        "memory",
-        "workers",
-        "processes",
-        "disk",
-        "files",
-        "clock",
-        "readonly",
-        "corrupt",
-        "certificate",
-    }
-)
-"""Categories that are never the fault of a program's clients."""
 _OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "certificate", "absent"})
 """Categories of lines that may report what a client asked for."""
-_DAMAGE = frozenset({"workers", "corrupt"})
-"""Categories of lines that report an error in any words."""
 _ALERT = re.compile(r"\b(?:ssl|tls)\S{0,10} alert (?:bad certificate|unknown ca|certificate unknown)", re.IGNORECASE)
 """Words of OpenSSL for a peer that does not know the own certificate. They name no host if the peer is a client."""
 _SILENT_DNS = re.compile(
@@ -94,54 +73,6 @@ _CALLED = {
     "refused": "refuses connections", "timeout": "does not answer in time", "unready": "is not ready",
     "unreachable": "cannot be reached, or resets",
 }  # fmt: skip
-
-
-@dataclass
-class _CategoryLines:
-    """A workload's lines of one category."""
-
-    count: int = 0
-    places: list[tuple[Template, Place]] = field(default_factory=list)
-
-    @property
-    def first(self) -> Place:
-        return min((place for _, place in self.places), key=lambda place: place.first)
-
-    @property
-    def last(self) -> str:
-        return max(place.last for _, place in self.places)
-
-    @property
-    def example(self) -> str:
-        return max(self.places, key=lambda place: (place[0].level in SERIOUS, place[1].count))[0].example
-
-    @property
-    def serious(self) -> bool:
-        return any(template.level in SERIOUS for template, _ in self.places)
-
-    @property
-    def hosts(self) -> set[str]:
-        return {host for _, place in self.places for host in place.peers}
-
-    @property
-    def persistent(self) -> bool:
-        """Whether many lines without a level name an error, or many warnings name a resource that the program lacks."""
-        counts = (
-            place.count
-            for template, place in self.places
-            if (not template.level and (template.category in _DAMAGE or _reports(template.example)))
-            or (template.level == "WARN" and template.category in _OWN)
-        )
-        return sum(counts) >= PERSISTENT
-
-    def add(self, template: Template, place: Place) -> None:
-        self.count += place.count
-        self.places.append((template, place))
-
-
-def _reports(text: str) -> bool:
-    """Return whether a line without a level reports an error, and is no SQL statement or warning with such words."""
-    return gives_reason(text) and not is_statement(text) and not calls_itself_warning(text)
 
 
 def _scattered(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
@@ -161,8 +92,8 @@ def _scattered(case: Case, callees: Callees) -> Mapping[Subject, set[str]]:
 
 def categories(case: Case) -> Iterator[Finding]:
     """Yield the errors of workloads, by the categories of `findings.error_categories`."""
-    found: dict[tuple[Subject, str], _CategoryLines] = defaultdict(_CategoryLines)
-    called: dict[tuple[Subject, str], dict[str, _CategoryLines]] = defaultdict(lambda: defaultdict(_CategoryLines))
+    found: dict[tuple[Subject, str], CategoryLines] = defaultdict(CategoryLines)
+    called: dict[tuple[Subject, str], dict[str, CategoryLines]] = defaultdict(lambda: defaultdict(CategoryLines))
     callees = Callees(case)
     configured, scattered = configured_services(case, callees), _scattered(case, callees)
     for template in case.evidence.logs.templates.by_shape.values():
@@ -193,7 +124,7 @@ def categories(case: Case) -> Iterator[Finding]:
         yield finding
 
 
-def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Severity, *, of_service: bool = False) -> Severity:
+def _severity(case: Case, subject: Subject, lines: CategoryLines, severity: Severity, *, of_service: bool = False) -> Severity:
     """Return the severity: lower if there are few lines, or if they stopped and the workload is healthy.
 
     `of_service`: they are about a known Service, which is a problem as warnings too.
@@ -206,6 +137,8 @@ def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Sev
         return "warning"  # programs that wait may log it without a level
     goes_on = not over and not lines.serious and lines.count >= PERSISTENT
     is_all = lines.count >= ONLY * case.lines_of(subject) and not is_statement(lines.example)
+    if goes_on and lines.pauses_often:
+        return severity
     if goes_on and (lines.persistent or of_service or is_all or _are_new(case, lines)):
         return "warning"
     if not lines.serious or lines.count < FEW:
@@ -213,13 +146,13 @@ def _severity(case: Case, subject: Subject, lines: _CategoryLines, severity: Sev
     return severity
 
 
-def _are_new(case: Case, lines: _CategoryLines) -> bool:
+def _are_new(case: Case, lines: CategoryLines) -> bool:
     """Return whether a program warns of what it did not warn of before, and does not try again."""
     own = all(template.level == "WARN" and template.category not in CALLS for template, _ in lines.places)
     return own and all(case.is_new(place.pod, place.first) for _, place in lines.places) and not tries_again(lines.example)
 
 
-def _is_of_clients(case: Case, subject: Subject, lines: _CategoryLines, category: str, name: str) -> bool:
+def _is_of_clients(case: Case, subject: Subject, lines: CategoryLines, category: str, name: str) -> bool:
     """Return whether the lines of a healthy workload are about its clients: their requests, or connections that they broke.
 
     `name`: the host that the lines name. A connection without a name, or to an unknown address, may be a client's.
@@ -228,15 +161,15 @@ def _is_of_clients(case: Case, subject: Subject, lines: _CategoryLines, category
         return False
     if category == "unreachable":
         return not name or name.replace(".", "").isdigit() or names_client(lines.example)
-    return (category in _OF_CLIENTS and names_client(lines.example)) or (category not in _OWN and is_handled(lines.example))
+    return (category in _OF_CLIENTS and names_client(lines.example)) or (category not in OWN and is_handled(lines.example))
 
 
-def _is_renewed(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
+def _is_renewed(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
     """Return whether a healthy workload only reports that it renews an expired token."""
     return category == "credentials" and not lines.serious and case.is_healthy(subject) and renews(lines.example)
 
 
-def _copes(case: Case, subject: Subject, kinds: Iterable[_CategoryLines], beside: int = 0) -> bool:
+def _copes(case: Case, subject: Subject, kinds: Iterable[CategoryLines], beside: int = 0) -> bool:
     """Return whether a healthy workload has done other work beside these errors all the time.
 
     The lines began with the window, are not more frequent in its second half, and are the smaller part of what it logs.
@@ -248,7 +181,7 @@ def _copes(case: Case, subject: Subject, kinds: Iterable[_CategoryLines], beside
     return steady and case.is_healthy(subject) and count < MOST * case.lines_of(subject)
 
 
-def _is_usual(case: Case, subject: Subject, lines: _CategoryLines, category: str) -> bool:
+def _is_usual(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
     """Return whether a workload copes with clients that do not know its certificate, or with a limit, and tries again."""
     if category == "certificate":
         return not lines.hosts and _ALERT.search(lines.example) is not None and _copes(case, subject, [lines])
@@ -261,7 +194,7 @@ def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping
 
     Not if the other workload may only refuse what it is asked for.
     """
-    own = [(key, text) for key, text in texts.items() if key[1] in _OWN and key[1] not in _OF_CLIENTS]
+    own = [(key, text) for key, text in texts.items() if key[1] in OWN and key[1] not in _OF_CLIENTS]
     plain = {key: _DIGITS.sub("0", text.strip()) for key, text in own[:MOST_COMPARED]}
     for key, text in plain.items():
         for other, quoted in plain.items():
@@ -271,7 +204,7 @@ def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping
                 finding.depth = max(finding.depth, cause.depth + 1)
 
 
-def _of_category(case: Case, subject: Subject, category: str, lines: _CategoryLines) -> Finding:
+def _of_category(case: Case, subject: Subject, category: str, lines: CategoryLines) -> Finding:
     rule, title, severity, depth = _RULES[category]
     first, example = lines.first, excerpt(lines.example, MAX_QUOTED)
     return Finding(
@@ -293,9 +226,9 @@ def _of_category(case: Case, subject: Subject, category: str, lines: _CategoryLi
 
 
 def _of_calls(
-    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, _CategoryLines], unresolved: Sequence[str]
+    case: Case, callees: Callees, subject: Subject, name: str, kinds: dict[str, CategoryLines], unresolved: Sequence[str]
 ) -> Finding:
-    all_calls = _CategoryLines()
+    all_calls = CategoryLines()
     for lines in kinds.values():
         all_calls.count += lines.count
         all_calls.places += lines.places
