@@ -8,6 +8,7 @@ from datetime import datetime
 
 from aletheia_operator.findings.error_categories import CALLS, category_of
 from aletheia_operator.findings.finding import Link
+from aletheia_operator.findings.harmless_lines import closes_script, is_advice
 from aletheia_operator.findings.reason_lines import (
     gives_reason,
     heads_trace,
@@ -82,6 +83,8 @@ class RunFacts:
         that has a category of `findings.error_categories`; else the last line.
         """
         line = self._explaining_line()
+        if line is not None and line.level not in WELL and closes_script(line.text):
+            line = self._reason_before_closing(line) or line
         if line is None or line.level in WELL or is_exit_notice(line.text) or heads_trace(line.text):
             line = self._reason_instead_of(line) or line
         elif line.level == "FATAL" and not gives_reason(line.text) and not category_of(line.text):
@@ -105,6 +108,15 @@ class RunFacts:
         errors = (line for line in reversed(self.errors) if line.level == "ERROR" and line.link.entry < fatal.link.entry)
         near = (line for line in errors if _in_burst(line, fatal, NEAR_SECONDS))
         return next((line for line in near if category_of(line.text)), None)
+
+    def _reason_before_closing(self, closing: Line) -> Line | None:
+        """Return the last line with a reason in NEAR_SECONDS before the line by which a script ends; None without one."""
+        known = (line for line in (*self.lines, *self.errors, self.categorised) if line is not None)
+        before = {line.link.entry: line for line in known if line.link.entry < closing.link.entry and line.level not in WELL}
+        near = [before[entry] for entry in sorted(before, reverse=True) if _in_burst(before[entry], closing, NEAR_SECONDS)]
+        own = [line for line in near if not line.text.startswith((*_EMPTY_WORDS, _OF_KUBELET)) and not _is_code(line)]
+        with_words = [line for line in own if not closes_script(line.text) and not is_advice(line.text)]
+        return next((line for line in with_words if category_of(line.text) or gives_reason(line.text)), None)
 
     def _reason_before(self, timeout: Line) -> Line | None:
         """Return the first error with another reason in NEAR_SECONDS before a timeout; None without one."""
@@ -201,6 +213,7 @@ class RunFacts:
             return own[-1]  # the last line of a traceback names the exception
         if error is not None:
             return error
+        own = [line for line in own if not is_advice(line.text)] or own
         last = own[-1] if own else printed[-1] if printed else None
         if last is not None and last.level in WELL:  # the runtime may store lines of both streams in either order
             same_second = [line for line in own if line.level not in WELL and line.stamp[:19] == last.stamp[:19]]

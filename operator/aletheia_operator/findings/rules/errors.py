@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.findings.harmless_lines import is_advice
 from aletheia_operator.findings.reason_lines import gives_reason, gives_up, names_client
 from aletheia_operator.findings.templates import BUCKETS, MAX_SHAPE, Place, Template, grouped
 from aletheia_operator.text.sizes import counted
@@ -103,7 +104,12 @@ def warning_beside(case: Case, error: Place, count: int) -> tuple[Template, Plac
     """
     for template in case.evidence.logs.templates.by_shape.values():
         place = template.places.get((error.pod, error.container)) if template.level == "WARN" else None
-        if place is None or not gives_reason(template.example) or abs(place.count - count) > ALIKE * count:
+        if (
+            place is None
+            or is_advice(template.example)
+            or not gives_reason(template.example)
+            or abs(place.count - count) > ALIKE * count
+        ):
             continue
         if abs(seconds_between(place.first, error.first) or 0.0) <= BESIDE_SECONDS:
             return template, place

@@ -4,12 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from aletheia_operator.findings.case import Case, clock, containers_of, earlier
+from aletheia_operator.findings.case import Case, clock, containers_of, earlier, seconds_between
 from aletheia_operator.findings.error_categories import category_of, runtime_message
 from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Link, Severity, Subject
+from aletheia_operator.findings.harmless_lines import is_advice
 from aletheia_operator.findings.reason_lines import gives_reason
+from aletheia_operator.findings.templates import Place, Template, is_steady
 from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.display import one_line
 
@@ -20,6 +22,8 @@ MAX_QUOTED = 120
 MAX_ANSWER = 500  # characters of an answer that are read
 MAX_LOGGED = 110
 MAX_VAGUE = 60
+USUAL_SECONDS = 120.0
+"""Lines that began this long before a probe failed, and did not become more, are not why it fails."""
 _ANSWERED = re.compile(r"^(?:HTTP|gRPC:) |deadline exceeded|timeout|timed out")
 """Answers of programs that run: their logs may say why."""
 _NOT_LISTENING = re.compile(
@@ -93,19 +97,30 @@ def _finding(case: Case, key: Key, events: list[Event]) -> Finding:
 def _logged(case: Case, pods: set[str], container: str, first: str | None) -> tuple[str, tuple[Link, ...]]:
     """Return the most frequent error of a container while its probe fails, or else warning with a reason; and its link.
 
-    Errors with a reason come first.
+    Errors with a reason come first. Lines that the container logs as often without a failing probe do not count.
     """
     places = [
         ((_has_reason(template.example), template.level in SERIOUS, place.count), template.example, place.link)
         for template in case.evidence.logs.templates.by_shape.values()
-        if template.level in SERIOUS or (template.level == "WARN" and _has_reason(template.example))
+        if template.level in SERIOUS or (template.level == "WARN" and _tells(template.example))
         for place in template.places.values()
         if place.pod in pods and place.container in (container, "") and (not first or place.last[:19] >= first[:19])
+        if not _was_usual(template, place, first)
     ]
     if not places:
         return "", ()
     _, text, link = max(places, key=lambda place: place[0])
     return f", it logs: {excerpt(text, MAX_LOGGED)}", (link,)
+
+
+def _was_usual(template: Template, place: Place, first: str | None) -> bool:
+    """Return whether lines came long before the first failure of a probe, and no more often after it."""
+    before = seconds_between(place.first, first)
+    return before is not None and before > USUAL_SECONDS and is_steady(template.histogram)
+
+
+def _tells(text: str) -> bool:
+    return _has_reason(text) and not is_advice(text)
 
 
 def _has_reason(text: str) -> bool:

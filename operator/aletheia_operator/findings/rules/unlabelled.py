@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.harmless_lines import is_advice
 from aletheia_operator.findings.reason_lines import (
     denies_error,
     gives_reason,
@@ -49,7 +50,7 @@ def unlabelled_errors(case: Case, found: Sequence[Finding]) -> Iterator[Finding]
 def _may_report(template: Template) -> bool:
     """Return whether lines of a template name something that is wrong, without the level of an error."""
     text = template.example
-    if template.level not in ("", "WARN") or is_statement(text) or names_client(template.line):
+    if template.level not in ("", "WARN") or is_statement(text) or names_client(template.line) or is_advice(text):
         return False
     return is_exception(text) or reports_error(text) or (gives_reason(text) and not denies_error(text))
 

@@ -7,6 +7,7 @@ from aletheia_operator.findings.calls import Callees, named_in_errors
 from aletheia_operator.findings.case import Case, clock
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
+from aletheia_operator.findings.harmless_lines import is_advice
 from aletheia_operator.findings.reason_lines import gives_reason, names_client
 from aletheia_operator.findings.templates import Place, Template
 from aletheia_operator.text.batches import SERIOUS
@@ -47,6 +48,8 @@ def _warnings(case: Case, found: Sequence[Finding]) -> Mapping[Subject, list[War
     callers = (finding.pods for finding in serious_findings if finding.rule == "DependencyDoesNotAnswer")
     failed |= {case.workload_of_pod(pod) for pods in callers for pod in pods}  # reported with what they call
     for template in case.evidence.logs.templates.by_shape.values():
+        if template.level not in SERIOUS and is_advice(template.example):
+            continue
         for place in template.places.values():
             subject = case.workload_of_pod(place.pod)
             serious = template.level == "WARN" or template.level in SERIOUS or (not template.level and template.category)
