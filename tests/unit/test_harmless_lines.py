@@ -31,6 +31,14 @@ def test_a_script_that_ends_says_why_before_its_last_line(line: str) -> None:
     assert "InvalidAccessKeyId: the key is not in our records" in found(incident, "CrashLoop").message
 
 
+def test_a_warning_before_a_closing_line_is_quoted_only_without_an_error() -> None:
+    """Scripts warn of what they can do without."""
+    status = waiting("CrashLoopBackOff", restarts=3, last=ended(2))
+    said = ("27 pg_dump: error: permission denied for table orders", "27.1 WARN no cache found at /tmp, continuing without it")
+    incident = Incident().add(pod("web-1-a", status)).log("web-1-a", *said, "27.2 dump failed, exiting", run=3)
+    assert "permission denied for table orders" in found(incident, "CrashLoop").message
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -23,6 +23,8 @@ _WARNING = bytes([LEVEL_CODES.index("WARN")])
 _INFO = bytes(level == "INFO" for level in LEVEL_CODES).ljust(256, b"\0")
 _COLLECTOR = b"GC"
 """A word of all blocks with lines of garbage collectors. Looking for it takes a fraction of the time of a pattern."""
+SEARCHED_BLOCKS = 4
+"""Number of first blocks, and distance of later ones, in which it is looked for until one has it: collectors log often."""
 _UNKNOWN = bytes(level == "" for level in LEVEL_CODES).ljust(256, b"\0")
 SERIOUS_LINES = bytes(level in SERIOUS for level in LEVEL_CODES).ljust(256, b"\0")
 """Tables for `numbers_of`, by level code."""
@@ -37,6 +39,8 @@ class LineChoice:
 
     unsearched: bool = False
     _many_match: bool = False
+    _blocks: int = 0
+    _collector_logs: bool = False
 
     def of(self, entries: Encoded, serious: list[int]) -> list[int]:
         """Return the numbers of the chosen lines, in order. `serious`: those of the errors."""
@@ -47,8 +51,18 @@ class LineChoice:
         if not self.unsearched:
             found = [*categorised(entries, unknown)]
             self._many_match = len(found) > MANY * len(unknown)
-        chosen = [some for some in (serious, warnings, found, long_pauses(entries)) if some]
+        chosen = [some for some in (serious, warnings, found, self._long_pauses(entries)) if some]
         return sorted(chain(*chosen)) if len(chosen) > 1 else [*chain(*chosen)]
+
+    def _long_pauses(self, entries: Encoded) -> list[int]:
+        """Return the numbers of the lines at INFO in which a garbage collector reports a pause of a second or more."""
+        self._blocks += 1
+        if not self._collector_logs and self._blocks > SEARCHED_BLOCKS and self._blocks % SEARCHED_BLOCKS:
+            return []
+        if _COLLECTOR not in entries.block:
+            return []
+        self._collector_logs = True
+        return [*_matching(pauses(), entries, numbers_of(_INFO, entries.codes))]
 
     def with_category(self, run: bytes, block: Block, groups: LineGroups, entries: Encoded) -> list[Group]:
         """Return a block's groups without those of which the lines have neither a level nor a category. Remembers these.
@@ -71,13 +85,6 @@ class LineChoice:
 def numbers_of(table: bytes, codes: bytes) -> list[int]:
     """Return the numbers of the lines with a code that `table` maps to 1."""
     return [*compress(range(len(codes)), codes.translate(table))]
-
-
-def long_pauses(entries: Encoded) -> list[int]:
-    """Return the numbers of the lines at INFO in which a garbage collector reports a pause of a second or more."""
-    if _COLLECTOR not in entries.block:
-        return []
-    return [*_matching(pauses(), entries, numbers_of(_INFO, entries.codes))]
 
 
 def categorised(entries: Encoded, numbers: list[int]) -> Iterator[int]:

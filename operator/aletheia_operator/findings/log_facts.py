@@ -10,6 +10,7 @@ from aletheia_operator.findings.error_categories import CALLS, category_of
 from aletheia_operator.findings.finding import Link
 from aletheia_operator.findings.harmless_lines import closes_script, is_advice
 from aletheia_operator.findings.reason_lines import (
+    denies_error,
     gives_reason,
     heads_trace,
     is_bare_errno,
@@ -116,7 +117,9 @@ class RunFacts:
         near = [before[entry] for entry in sorted(before, reverse=True) if _in_burst(before[entry], closing, NEAR_SECONDS)]
         own = [line for line in near if not line.text.startswith((*_EMPTY_WORDS, _OF_KUBELET)) and not _is_code(line)]
         with_words = [line for line in own if not closes_script(line.text) and not is_advice(line.text)]
-        return next((line for line in with_words if category_of(line.text) or gives_reason(line.text)), None)
+        reasons = [line for line in with_words if category_of(line.text) or gives_reason(line.text)]
+        errors = (line for line in reasons if line.level != "WARN" and not denies_error(line.text))
+        return next(errors, next(iter(reasons), None))
 
     def _reason_before(self, timeout: Line) -> Line | None:
         """Return the first error with another reason in NEAR_SECONDS before a timeout; None without one."""
