@@ -211,3 +211,22 @@ def test_quoted_lines_are_redacted_as_lines() -> None:
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     """Names of Secrets, prompts, usage, ids of tokens, and random texts without a name."""
     assert Redactor().text(text) == text
+
+
+def test_parameters_in_the_next_block() -> None:
+    """What a statement says about its parameters is kept in the state between two reads."""
+    redactor = Redactor(b"key")
+    first = redactor.lines()
+    first.feed(b"LOG:  execute S_1: UPDATE accounts SET nick = $1, password = $2 WHERE id = $3\n")
+    second = redactor.lines(first.state).feed(b"DETAIL:  parameters: $1 = 'kim', $2 = 'rainy-day', $3 = '7'\n")
+    assert b"rainy-day" not in second
+    assert b"$1 = 'kim'" in second
+
+
+def test_an_echo_is_redacted_only_before_a_command_that_reads_a_password() -> None:
+    """The shell's trace writes both parts of a pipe as lines of their own."""
+    text = b"+ echo starting\n+ date\n+ ls\n+ echo silver-spoon\n+ sudo -S id\nready\n"
+    redacted = Redactor(b"key").lines().feed(text)
+    assert b"silver-spoon" not in redacted
+    assert b"+ echo starting\n+ date\n+ ls\n+ echo [" in redacted
+    assert redacted.endswith(b"\n+ sudo -S id\nready\n")

@@ -3,10 +3,14 @@
 from base64 import b64decode
 
 from aletheia_operator.redact.names import Kind, kind_of
-from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.patterns import byte_words, compiled
 from aletheia_operator.redact.placeholders import is_placeholder
 from aletheia_operator.redact.values import is_coded, is_name, is_random, is_secret
 
+_FEATURES = byte_words(
+    "encryption authentication protection policy policies recovery rotation synchronization sync aging expiration expiry"
+    " complexity strength storage hashing manager login done"
+)
 _PORT = r"^(?:[\d.]*\.[\d.]*)?:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$"
 
 
@@ -28,6 +32,16 @@ def password(value: bytes) -> bool:
 def prosaic(value: bytes) -> bool:
     """Return whether a value may be a password, and is no word of a sentence about passwords."""
     return is_secret(Kind.PASSWORD, value, True)
+
+
+def no_feature(value: bytes) -> bool:
+    """Return whether a value may be a password, and names no feature: `enable password encryption`."""
+    return prosaic(value) and value.lower() not in _FEATURES
+
+
+def no_plain_word(value: bytes) -> bool:
+    """Return whether a value may be a password, and has other characters than letters."""
+    return prosaic(value) and not value.isalpha()
 
 
 def no_time(value: bytes) -> bool:

@@ -9,10 +9,13 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from aletheia_operator.redact import (
+    arguments,
+    audit,
     commands,
     contexts,
     dialogues,
     escaped_lines,
+    following,
     forms,
     markup,
     multiline,
@@ -79,7 +82,7 @@ class _BuiltIn:
         self._rules = [_Compiled(name, label, find) for name, label, _, find in table]
         patterns = [loosened(pattern) for _, _, pattern, _ in table]
         self._set = PatternSet(patterns)
-        self.gate = LineFinder([*patterns, *map(loosened, multiline.STARTS)])
+        self.gate = LineFinder([*patterns, *map(loosened, (*multiline.STARTS, *following.STARTS))])
 
     def candidates(self, line: bytes) -> Iterator[_Compiled]:
         """Yield the rules that may find secrets in a line."""
@@ -168,6 +171,8 @@ def _built_in(level: Level) -> Iterator[tuple[str, str, str, Find]]:
     yield "jwk", "private-key", one_line.JWK, one_line.find_jwk
     yield "private-key", "private-key", multiline.PEM, multiline.find_pem
     yield "login-answer", SECRET, dialogues.CHALLENGE, dialogues.find_answers
+    yield "arguments", SECRET, arguments.PROGRAM, arguments.find_arguments
+    yield "audit", SECRET, audit.EXECVE, audit.find_audited
     yield "nearby", SECRET, nearby.NEARBY, nearby.find_nearby
     yield "vendor-token", SECRET, unnamed.TOKEN_BUILD, unnamed.find_tokens
     yield "sql-columns", SECRET, statements.INSERT, statements.find_columns

@@ -118,13 +118,16 @@ class State:
     how: str = ""
     """Place of the expected value. `entry`: in a member `value`; `block`: on all lines with a larger indent; `next`: alone on
     the next line; `list`: on the next items of a list; `last`: the last word of the next line; `random`: a random word alone
-    on the next line; `input`: in pydantic's message about a field; `jaas`: of users in the options of a module of JAAS."""
+    on the next line; `input`: in pydantic's message about a field; `jaas`: of users in the options of a module of JAAS.
+    Others: see `following`."""
     data: str = ""
     """Kind of the object that the lines are data of: `Secret` or `unknown`; empty: the lines are no data."""
     indent: int = 0
     """Indent of the line with the name, or with `data`."""
     lines: int = 0
     """Number of lines of the value or the data so far."""
+    columns: tuple[str, ...] = ()
+    """Parameters of a statement that are secrets, as `mark=kind`: `$1=password`."""
     kind: str = ""
     """The last `kind` of an object."""
 

@@ -41,36 +41,122 @@ RULES: tuple[ContextRule, ...] = (
 _NAMES = r"(?:pass|pwd|secret|token|key|cred|auth|otp|pin|cvv|cvc|salt)"
 INSERT = (
     rf"(?i)\b(?:insert|replace|merge)\b[^()]{{0,200}}\((?P<columns>[^()]*{_NAMES}[^()]*)\)[^()]{{0,80}}\bvalues\s*\("
-    rf"|\b(?:update|where|set)\b.*?\b\w*{_NAMES}\w*[\"`\]]?\s*=\s*(?:\?|\$\d|%s)"
+    rf"|\b(?:update|where|set)\b.*?\b\w*{_NAMES}\w*[\"`\]]?\s*=\s*(?:\?|\$\d|%s|[@:]\w{{0,12}}\d"
+    r"|'[^']*'.*\bargs=\()"
 )
+STATEMENT = rf"(?i)\b(?:insert|replace|merge|update|where|set)\b.*\b\w*{_NAMES}"
+"""What is in each line that `INSERT` matches."""
 _ITEM = r"""(?P<open>[a-zA-Z]?)'(?P<text>(?:[^'\\]|\\.|'')*)'|\\*"(?P<quoted>[^"\\]*)\\*"|(?P<mark>[(),\[\]])"""
-_PLACEHOLDER = r"""(?i)(?P<column>\w+)["`\]]?\s*(?:=|<>|like)\s*(?:\?|\$\d+|%s)"""
+_PLACEHOLDER = (
+    r"""(?i)(?P<column>\w+)["`\]]?\s*(?:=|<>|like)\s*"""
+    r"""(?P<mark>\?|\$\d+|%s|[@:]\w+|N?'(?:[^'\\]|\\.|'')*'|\d+\b)"""
+)
 _PARAMETERS = r"""(?i)\b(?:param(?:eter)?s?|args|bind(?:ing)?s|values)\\*["']?\s*(?:[:=]\s*)?[(\[]"""
 
-_NUMBERED = r"""\$(?P<number>\d{1,3})\s*=\s*'(?P<text>(?:[^'\\]|\\.|'')*)'"""
+NUMBERED = (
+    r"""(?P<mark>\$\d{1,3}|@\w{1,40})\s*=\s*N?'(?P<text>(?:[^'\\]|\\.|'')*)'"""
+    r"""|\bparameter (?:\[(?P<number>\d{1,3})\] as \[\w+\] -|\((?P<number6>\d{1,3}):\w+\) <-) \[(?P<bound>.*)\]"""
+)
+"""Parameters of PostgreSQL, SQL Server and Hibernate: `$1 = 'x'`, `@p0='x'`, `parameter [1] as [VARCHAR] - [x]`."""
+LISTED = (
+    r"(?i)(?:==>\s+Parameters:\s+|(?:\bparam(?:eter)?s?|\bbind(?:ing)?s?)\s*(?:=>|:|=)\s*[\[(]"
+    r"|\[(?:generated|cached|raw sql|no key)[^\]]*\]\s[\[(])"
+)
+"""What is before a list of all parameters: of MyBatis, SQLAlchemy, EclipseLink."""
+_LISTS = rf"{LISTED}(?P<rest>[^\s].*)$"
+MAX_LISTED = 64  # parameters of a list
 MAX_STATEMENT = 64 * 1024  # bytes of a statement and its parameters that are searched for columns
 
 
 def find_columns(line: bytes) -> Iterator[Span]:
     """Yield the values of columns with a secret's name, in the statement or in the list of its parameters."""
+    first = True
+    for match, stop in _bounded(line):
+        columns = _columns(line, match, stop)
+        kinds = [_kind(column) for column, _ in columns]
+        if match.group(b"columns") is not None:
+            yield from _values(line, match.end() - 1, stop, kinds)
+        before, first = first and match.start() <= MAX_STATEMENT, False  # PostgreSQL lists the parameters before the statement
+        yield from _numbered(line, _marked(columns), 0 if before else match.start(), stop)
+        if (parameters := compiled(_PARAMETERS).search(line, match.start() + 1, stop)) is not None:
+            yield from _values(line, parameters.end() - 1, stop, kinds)
+
+
+def marked_columns(line: bytes) -> dict[bytes, Kind]:
+    """Return the kinds of the parameters that are secrets, by their mark: `$1`, `@p0`, or `2` for the second `?`."""
+    marked: dict[bytes, Kind] = {}
+    for match, stop in _bounded(line):
+        columns = _marked(_columns(line, match, stop))
+        marked = {mark: kind for mark, kind in columns.items() if kind is not None and kind in JUDGED}
+    return marked
+
+
+def values_in_order(line: bytes, columns: dict[bytes, Kind]) -> Iterator[Span]:
+    """Yield the values of parameters in a line of its own. `columns`: as `marked_columns` returns them."""
+    numbered = list(_numbered(line, dict(columns), 0, len(line)))
+    listed = compiled(_LISTS).search(line)
+    if numbered or listed is None or any(mark[:1] == b"@" for mark in columns):
+        yield from numbered
+        return
+    kinds = [columns.get(str(number).encode()) or columns.get(b"$%d" % number) for number in range(1, MAX_LISTED)]
+    start, stop = span(listed, "rest")
+    if line[start - 1 : start] in (b"(", b"[") and compiled("[\"']").search(line, start, stop) is not None:
+        yield from _values(line, start - 1, stop, kinds)
+        return
+    for kind in kinds:
+        item = compiled(r"(?P<text>.*?)(?:\(\w+\))?(?:, |[\])]?\s*$)").match(line, start, stop)
+        if item is None or start >= stop:
+            return
+        if _is_value(kind, item.group(b"text").strip(b"'\"")):
+            yield span(item, "text")
+        start = item.end()
+
+
+def _kind(column: bytes) -> Kind | None:
+    return kind_of(column.decode("utf-8", "replace"))
+
+
+def _columns(line: bytes, match: Match, stop: int) -> list[tuple[bytes, bytes]]:
+    """Return the columns of a statement, each with the mark of its parameter; empty if it is unknown."""
+    if match.group(b"columns") is None:
+        return [(found.group(b"column"), found.group(b"mark")) for found in _placeholders(line, match.start(), stop)]
+    values = compiled(r"[^()]*").match(line, match.end(), stop)
+    marks = values.group().split(b",") if values is not None else []
+    names = match.group(b"columns").split(b",")
+    return [(name, marks[number].strip() if number < len(marks) else b"") for number, name in enumerate(names)]
+
+
+def _placeholders(line: bytes, start: int, stop: int) -> list[Match]:
+    """Return the columns that are compared or set, with their parameters. Literal values only if there are no parameters."""
+    found = list(compiled(_PLACEHOLDER).finditer(line, start, stop))
+    marked = [match for match in found if match.group(b"mark")[:1] in b"?$%@:"]
+    return marked or found
+
+
+def _marked(columns: list[tuple[bytes, bytes]]) -> dict[bytes, Kind | None]:
+    """Return the kinds of columns by the mark of their parameter: the number of a `?`."""
+    number, marked = 0, {}
+    for column, mark in columns:
+        number += mark in (b"?", b"%s")
+        marked[str(number).encode() if mark in (b"?", b"%s") else mark] = _kind(column)
+    return marked
+
+
+def _numbered(line: bytes, marked: dict[bytes, Kind | None], start: int, stop: int) -> Iterator[Span]:
+    """Yield the parameters that have a mark or a number, and are secrets."""
+    for parameter in compiled(NUMBERED).finditer(line, start, stop):
+        mark = parameter.group(b"mark") or parameter.group(b"number") or parameter.group(b"number6")
+        group = "bound" if parameter.group(b"mark") is None else "text"
+        if _is_value(marked.get(mark), parameter.group(group.encode())):
+            yield span(parameter, group)
+
+
+def _bounded(line: bytes) -> Iterator[tuple[Match, int]]:
+    """Yield the beginning of each statement, and where its parameters end at the latest: at the next statement."""
     matches = list(_statements(line))
     bounds = [*(match.start() for match in matches), len(line)]
     for match, following in zip(matches, bounds[1:], strict=True):
-        stop = min(following, match.start() + MAX_STATEMENT)
-        if match.group(b"columns") is None:
-            columns = [found.group(b"column") for found in compiled(_PLACEHOLDER).finditer(line, match.start(), stop)]
-        else:
-            columns = match.group(b"columns").split(b",")
-        kinds = [kind_of(column.decode("utf-8", "replace")) for column in columns]
-        if match.group(b"columns") is not None:
-            yield from _values(line, match.end() - 1, stop, kinds)
-        before = match is matches[0] and match.start() <= MAX_STATEMENT  # PostgreSQL lists the parameters before the statement
-        for parameter in compiled(_NUMBERED).finditer(line, 0 if before else match.start(), stop):
-            number = int(parameter.group(b"number"))
-            if 0 < number <= len(kinds) and _is_value(kinds[number - 1], parameter.group(b"text")):
-                yield span(parameter, "text")
-        if (parameters := compiled(_PARAMETERS).search(line, match.start() + 1, stop)) is not None:
-            yield from _values(line, parameters.end() - 1, stop, kinds)
+        yield match, min(following, match.start() + MAX_STATEMENT)
 
 
 def _statements(line: bytes) -> Iterator[Match]:

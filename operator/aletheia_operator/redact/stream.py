@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from aletheia_operator.redact import following
 from aletheia_operator.redact.multiline import END, State, after, body_of_key, inside
 from aletheia_operator.redact.patterns import compiled
 
@@ -66,6 +67,8 @@ class Lines:
 
     def _line(self, line: bytes, before: list[bytes]) -> bytes:
         redactor = self._redactor
+        if self.state.how in following.HOWS:
+            return self._following(line)
         if self.state.is_open:
             in_key = self.state.key_lines
             found, self.state = inside(self.state, line)
@@ -75,8 +78,29 @@ class Lines:
                 return redactor.line(line)
         elif b"-----END " in line and b"-----BEGIN " not in line and compiled(END).search(line) is not None:
             self._look_back(before)
-        self.state = after(self.state, line)
+        self._open(line, before)
         return redactor.line(line)
+
+    def _open(self, line: bytes, before: list[bytes]) -> None:
+        """Set the state after a line outside of any secret. Redact the secrets of earlier lines that it announces."""
+        self.state = after(self.state, line)
+        if self.state.is_open:
+            return
+        self.state = following.opened(self.state, line)
+        if before and following.looks_back(line):
+            lines = _last_lines(before, following.MAX_EARLIER)
+            for number, part in following.earlier(line, lines[:-1]):
+                lines[number] = self._redactor.replace(lines[number], *part, "multiline")
+            before.append(b"\n".join(lines))
+
+    def _following(self, line: bytes) -> bytes:
+        found, state = following.inside(self.state, line)
+        self.state = after(state.closed(), line)
+        if not self.state.is_open:
+            self.state = state
+        for part in reversed(found):
+            line = self._redactor.replace(line, *part, "multiline")
+        return self._redactor.line(line)
 
     def _look_back(self, before: list[bytes]) -> None:
         """Redact, in place, lines before the end of a private key: the stream may begin within the key."""
@@ -87,3 +111,18 @@ class Lines:
                 break
             lines[number] = self._redactor.replace(lines[number], *found, KEY, KEY)
         before[:] = [b"\n".join(lines)]
+
+
+def _last_lines(parts: list[bytes], most: int) -> list[bytes]:
+    """Remove the last lines from the end of `parts`, and return them: at most `most`, and the empty text after them."""
+    taken: list[bytes] = []
+    ends = 0
+    while parts and ends <= most:
+        part = parts.pop()
+        ends += part.count(b"\n")
+        taken.append(part)
+    *rest, tail = [b""] if not taken else [b"".join(reversed(taken))]
+    lines = tail.rsplit(b"\n", most + 1)
+    if len(lines) > most + 1:
+        parts.append(lines.pop(0) + b"\n")
+    return [*rest, *lines]

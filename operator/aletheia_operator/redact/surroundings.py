@@ -75,11 +75,11 @@ def _is_lexed(name: bytes, line: bytes, start: int, end: int) -> bool:
 
 
 _WORDS = {
-    b"pw": r"(?:api|browser|channel|error|install|protocol|proxy|server|test|webserver)(?:[*,:\s]|$)",
+    b"pw": r"(?:api|browser|channel|install|protocol|webserver)(?:[*,:\s]|$)",
     b"credentials": r"(?:edit|show|diff|fetch)\b",
     b"secrets": r"\s*inherit\s*(?:#|$)|S\d{4}\b",
     b"auth": r"\s*[a-z-]+\([^()]*\):",
-    b"password": r"(?:Need|Verification Failed)\b",
+    b"password": r"Need '|Verification Failed: '",
     b"update_password": r"""\s*\\*["']?(?:always|on_create)\b""",
     b"gpg_key": r"\s*[0-9A-F]{40}\b",
     b"loadcredential": r"[\w.-]+(?::/\S*)?\s*$",
@@ -94,6 +94,8 @@ def _is_word(small: bytes, line: bytes, start: int, end: int) -> bool:
         return True  # `pam_unix(passwd:chauthtok)`
     if compiled(r"\s*Nothing\s*[,})]").match(line, end) is not None and line[max(end - 8, 0) : end].rstrip().endswith(b" ="):
         return True  # as Haskell prints a missing value
+    if small == b"pw" and line[end - 1 : end] != b":":
+        return False
     words = _WORDS.get(small)
     return words is not None and compiled(words).match(line, end) is not None
 

@@ -37,5 +37,10 @@ def find_urls(line: bytes) -> Iterator[Span]:
 
 
 def _decoded(password: bytes) -> bytes:
-    """Return a password that begins with an encoded character without the encoding: `%23x` is no placeholder of a format."""
-    return unquote_to_bytes(password) if compiled(r"%[2-7][0-9A-Fa-f]").match(password) is not None else password
+    """Return a password that begins with an encoded character without the encoding: `%23x` is no placeholder of a format.
+
+    An encoded `$` before a letter is left out: it begins no variable.
+    """
+    if compiled(r"%[2-7][0-9A-Fa-f]").match(password) is None:
+        return password
+    return unquote_to_bytes(password[3:] if compiled(r"%24\w").match(password) is not None else password)
