@@ -20,6 +20,10 @@ from tests.unit.evidence import Incident, ended, event, found, pod, rules_of, ru
         "step deploy/apply failed",
         "make: *** [Makefile:14: publish] Error 2",
         "run-backup: giving up",
+        "Restore aborted.",
+        "[entrypoint] seeding failed, not starting the server",
+        "wait-for-db: giving up after 90 s",
+        "Process finished unsuccessfully, see log above",
     ],
 )
 def test_a_script_that_ends_says_why_before_its_last_line(line: str) -> None:
@@ -48,6 +52,7 @@ def test_a_warning_before_a_closing_line_is_quoted_only_without_an_error() -> No
         "uploaded 12 files, 0 errors",
         "worker 3 of pool b cannot be started: no slot is free",
         "index 7 is out of range",
+        "error: no route to table t_4",
     ],
 )
 def test_a_line_with_a_reason_closes_no_script(line: str) -> None:

@@ -12,6 +12,9 @@ from tests.unit.evidence import Incident, found, pod, rules_of, running, workloa
         ("[info][gc] GC(7) Pause Full (Ergonomics) 900M->890M(1024M) 1204.113ms", True),
         ("[info][gc] GC(7) Pause Young (Normal) 900M->90M(1024M) 104.113ms", False),
         ("[Full GC (Ergonomics) [PSYoungGen: 1K->1K(2K)] 3K->3K(4K), 2.0413340 secs]", True),
+        ("1.5: GC pause (G1 Evacuation Pause) (young), 1.2041000 secs", True),
+        ("Total time for which application threads were stopped: 2.3451 seconds", True),
+        ("Total time for which application threads were stopped: 0.0451 seconds", False),
         ("[GC (Allocation Failure) 3K->3K(4K), 0.0413340 secs]", False),
         ("[1:0x5] 61221 ms: Mark-Compact 2046.1 (2082.2) -> 2045.9 (2083.0) MB, 1914.7 / 0.0 ms allocation failure", True),
         ("INFO GCInspector.java:294 - G1 Old Generation GC in 5102ms. G1 Old Gen: 1 -> 2", True),
@@ -50,6 +53,7 @@ def test_short_pauses_are_no_finding() -> None:
     [
         "WARN secret shop/edge-cert does not exist, falling back to the self-signed certificate",
         "ERROR cannot parse shop/edge-cert: no key. Serving the placeholder TLS keypair",
+        "WARN secret shop/edge-cert not found, the default certificate will be used",
         "WARN no certificate for www.shop.io: presenting a built-in default cert",
     ],
 )

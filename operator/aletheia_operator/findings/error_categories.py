@@ -11,9 +11,11 @@ from aletheia_operator.api.expressions import compiled
 MAX_TEXT = 600  # characters of a line that are read
 
 CATEGORIES = {
-    "pauses": r"\bGC\(\d+\) Pause [^\"\n]* \d{4,9}(?:\.\d+)?ms|\[(?:Full )?GC\b[^\"\n]*, [1-9]\d{0,3}\.\d+ secs"
+    "pauses": r"\bGC\(\d+\) Pause [^\"\n]* \d{4,9}(?:\.\d+)?ms"
+    r"|(?:\[(?:Full )?GC\b|\bGC pause\b)[^\"\n]*, [1-9]\d{0,3}\.\d+ secs"
     r"|Allocation Stall \([^\"\n)]*\) \d{4,9}(?:\.\d+)?ms|(?:Mark-sweep|Mark-Compact)\b[^\"\n]* MB, \d{4,9}(?:\.\d+)? / "
     r"|\[gc\]\S*[ \]][^\n]*\b(?:spent|duration) \[[1-9]\d{0,3}(?:\.\d+)?[sm]\]"
+    r"|application threads were stopped: [1-9]\d{0,3}\.\d+ seconds"
     r"|\bGC in \d{4,9} ?ms|pause in JVM or host machine [^\n]*approximately \d{4,9} ?ms"
     r"|\b(?:garbage collect(?:ion|or)s?|GC|stop[- ]the[- ]world)\b[^\"\n]* (?:paused?|took|lasted|blocked|spent)"
     r" (?:[a-z]+ ){0,4}(?:\d{4,9} ?ms|[1-9]\d{0,3}(?:\.\d+)? ?s(?:ec(?:ond)?s?)?)\b",

@@ -34,9 +34,11 @@ _CLOSING = (
     rf"^\W*(?:[\w./-]{{1,60}}: )?(?:error: )?(?:{_END}|exit)\b"
     r"(?: (?:now|script|with|code|status|the|backup|job|\d{1,3})){0,5}\W*$"
     r"|\b(?:fail(?:ed|ure|s)|errors?|unsuccessful|incomplete|did not (?:succeed|complete|finish)|not successful)\W{1,4}"
-    rf"(?:so |and |now |therefore )?(?:{_END}|nothing|no(?:t|ne)?\b|will not|leaving|see )"
-    r"|^\W*(?:[\w./-]{1,60}: )?(?:[\w'-]{1,24} ){1,4}(?:has |have |was |were )?(?:failed|unsuccessful|not successful"
+    rf"(?:so |and |now |therefore )?(?:{_END}|nothing|none\b|not \w+(?:ed|ing)\b|will not|leaving|see )"
+    r"|^\W*(?:[\w./-]{1,60}: )?(?:[\w'-]{1,24} ){1,4}(?:has |have |was |were )?"
+    r"(?:failed|aborted|exited|unsuccessful(?:ly)?|not successful"
     r"|(?:did|could) not (?:succeed|complete|finish|be completed))\W*(?:\((?:exit|code|status|rc)\W?[\w ]{0,12}\)\W*)?$"
+    r"|\bgiv(?:e|ing) up after \d{1,6} ?\w{1,12}\W*$|\b(?:ended|finished|exited|terminated) unsuccessfully\b"
     r"|^g?make(?:\[\d{1,3}\])?: \*\*\* "
     r"|^\W*(?:script|command|step|task|job|hook) [\w./'-]{1,60} (?:failed|returned)\b[^:]{0,40}$"
 )

@@ -18,7 +18,9 @@ _FALLBACK = re.compile(
     r"|fell back (?:to|on)|creat(?:e[sd]?|ing)|with|continu(?:es|ing) with|revert(?:s|ed|ing)? to)"
     r" (?:an? |the |its |our )?(?:\w{1,20} )?(?:default|fall-?back|self-?signed|fake|dummy|placeholder"
     r"|temporary|snake-?oil|built-?in)"
-    r" (?:\w{1,20} ){0,2}(?:certificate|cert|keypair|TLS)\b",
+    r" (?:\w{1,20} ){0,2}(?:certificate|cert|keypair|TLS)\b"
+    r"|\b(?:default|fall-?back|fake|self-?signed|placeholder) cert(?:ificate)?"
+    r" (?:will be|is being|is|was) (?:used|served|presented)\b",
     re.IGNORECASE,
 )
 _OTHER_CERTIFICATE = re.compile(
