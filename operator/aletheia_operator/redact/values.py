@@ -64,6 +64,8 @@ def is_message(value: bytes) -> bool:
         return False
     if compiled(r"^[A-Za-z' ,-]*[ \w]*[.!]?$").search(value) is None and compiled(_OF_RULES).search(value) is None:
         return False  # numbers and brackets are also in passphrases: `It's 5 o'clock, (somewhere).`
+    if compiled(r"(?i)\b\d[a-z]{3}|[a-z]\d[a-z]{2}").search(value) is not None:
+        return False  # digits in place of letters: `one, two, 3ree!`
     return value.endswith((b".", b"!")) or value.lower().partition(b" ")[0] in _WORDS - _JOINING
 
 

@@ -13,6 +13,6 @@ LOOKALIKES = {
 }
 STORED = (
     "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth",
-    "sixteenth", "seventeenth", "eighteenth",
+    "sixteenth", "seventeenth", "eighteenth", "nineteenth",
 )  # fmt: skip
-STORED_LOOKALIKES = tuple(f"lookalikes-{name}" for name in STORED[: STORED.index("seventeenth")])
+STORED_LOOKALIKES = tuple(f"lookalikes-{name}" for name in STORED[: STORED.index("eighteenth")])
