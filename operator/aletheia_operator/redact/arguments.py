@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aletheia_operator.redact import checks
 from aletheia_operator.redact.contexts import Check
-from aletheia_operator.redact.patterns import compiled
+from aletheia_operator.redact.patterns import byte_words, compiled
 
 Span = tuple[int, int]
 
@@ -19,16 +19,16 @@ class _Program(NamedTuple):
     """A command with a secret among its arguments.
 
     `head`: pattern of the program and its subcommand. `places`: numbers of the arguments that are secrets, without flags.
-    `flags`: flags before a secret. `others`: flags before another argument. `is_pair`: the argument is `user:password`.
-    `is_attached`: the secret may follow its flag without a blank. `check`: of an argument at a place.
+    `flags`: flags before a secret. `attached`: flags that a secret follows without a blank. `others`: flags before another
+    argument. `is_pair`: the argument is `user:password`. `check`: of an argument at a place.
     """
 
     head: str
     places: tuple[int, ...] = ()
     flags: tuple[bytes, ...] = ()
+    attached: tuple[bytes, ...] = ()
     others: tuple[bytes, ...] = ()
     is_pair: bool = False
-    is_attached: bool = False
     check: Check = checks.prosaic
 
 
@@ -38,14 +38,14 @@ _PROGRAMS = (
     _Program(r"ceph\s+dashboard\s+ac-user-(?:create|set-password)", (1,), others=(b"-i",)),
     _Program(r"(?:ejabberdctl|prosodyctl)\s+(?:register|(?:change|check)_password)", (2,)),
     _Program(r"radtest", (1, 4), others=(b"-t", b"-P", b"-d")),
-    _Program(r"nmcli\s[^|;&]*?\s(?:password|\S{1,40}\.(?:psk|password|leap-password))", (0,), check=checks.anything),
+    _Program(r"nmcli\s[^|;&]*?\s(?:password|\S{1,40}\.(?:psk|password|leap-password))", (0,), check=checks.no_prose),
     _Program(r"ncftp(?:put|get|ls|batch)?", flags=(b"-p",)),
     _Program(r"kadmin(?:\.local)?", flags=(b"-w",)),
     _Program(r"(?:psexec(?:64)?|paexec)(?:\.exe)?", flags=(b"-p",)),
     _Program(r"ab\s+-", flags=(b"-A", b"-P"), is_pair=True),
-    _Program(r"sshpass", flags=(b"-p",), is_attached=True),
+    _Program(r"sshpass", flags=(b"-p",), attached=(b"-p",)),
     _Program(r"wandb\s+login", (0,), check=checks.coded),
-    _Program(r"(?:vault|bao)\s+(?:login|operator\s+unseal|unwrap)", (0,), check=checks.coded),
+    _Program(r"(?:vault|bao)\s+(?:login|operator\s+unseal|unwrap)", (0,), check=checks.no_argument),
     _Program(r"bw\s+login", (1,), others=(b"--method", b"--code")),
     _Program(r"bw\s+unlock", (0,), check=checks.no_plain_word),
     _Program(r"slappasswd", flags=(b"-s",)),
@@ -64,8 +64,8 @@ _PROGRAMS = (
     _Program(r"openssl\s+passwd", (0,), others=(b"-salt", b"-in"), check=checks.no_plain_word),
     _Program(r"nifi\.sh\s+set-single-user-credentials", (1,)),
     _Program(r"ipmitool\s[^|;&]*?\suser\s+set\s+password", (1,)),
-    _Program(r"(?:un)?rar\s+\w", flags=(b"-p", b"-hp"), is_attached=True),
-    _Program(r"virsh\s+secret-set-value", (1,)),
+    _Program(r"(?:un)?rar\s+[acdefiklmprstuvwx][btr]?\b", attached=(b"-p", b"-hp")),
+    _Program(r"virsh\s+secret-set-value", (1,), others=(b"--file", b"--secret")),
     _Program(r"add-user\.sh", flags=(b"-p",)),
     _Program(r"wpa_cli\s[^|;&]*?\spsk", (0,)),
 )
@@ -80,6 +80,11 @@ _WORD = (
 )
 
 
+_SENTENCE = byte_words("is was are must not because failed succeeded command commands")
+"""Words that no arguments have, but sentences about a program."""
+_PATTERNS = tuple((program, f"(?i){program.head}".replace(r"\s+", _BETWEEN)) for program in _PROGRAMS)
+
+
 def find_arguments(line: bytes) -> Iterator[Span]:
     """Yield the secrets among the arguments of the programs of a line."""
     at = number = 0
@@ -87,8 +92,8 @@ def find_arguments(line: bytes) -> Iterator[Span]:
         start = compiled(_BEFORE).match(line, found.start())
         begin = start.end() if start else found.start()
         at = max(found.end() - 1, begin + 1)
-        for program in _PROGRAMS:
-            head = compiled(f"(?i){program.head}".replace(r"\s+", _BETWEEN)).match(line, begin)
+        for program, pattern in _PATTERNS:
+            head = compiled(pattern).match(line, begin)
             if head is not None:
                 after = head.end() - (line[head.end() - 1 : head.end()] == b"-")
                 words = list(_words(line, after))
@@ -103,15 +108,17 @@ def _secrets(program: _Program, line: bytes, words: list[Span]) -> Iterator[Span
     for begin, end in words:
         word, before, flag = line[begin:end], flag, b""
         if before in program.flags:
-            yield from _secret(program, line, begin, end, checks.anything)
+            yield from _secret(program, line, begin, end, checks.no_prose)
         elif before in program.others:
             continue
         elif word[:1] == b"-" and len(word) > 1:
             flag = word
-            attached = [known for known in program.flags if word.startswith(known) and word != known]
-            if program.is_attached and attached:
+            attached = [known for known in program.attached if word.startswith(known) and word != known]
+            if attached:
                 yield from _secret(program, line, begin + len(attached[0]), end, checks.prosaic)
         else:
+            if word.lower() in _SENTENCE:
+                return
             if number in program.places:
                 yield from _secret(program, line, begin, end, program.check)
             number += 1

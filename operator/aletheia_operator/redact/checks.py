@@ -9,8 +9,24 @@ from aletheia_operator.redact.values import is_coded, is_name, is_random, is_sec
 
 _FEATURES = byte_words(
     "encryption authentication protection policy policies recovery rotation synchronization sync aging expiration expiry"
-    " complexity strength storage hashing manager login done"
+    " complexity strength storage hashing manager login done caching auth"
 )
+_STATES = byte_words(
+    """
+    stale unused differs written warning unchanged opaque prompt prompts input output path column label length change changes
+    done command commands requires require without less not because must needs
+    """
+)
+"""Words after the name of a setting in messages and tables: `db_password stale`."""
+_STATE = r"""^(?:[A-Za-z]{2,}(?:ed|ing)|[A-Za-z]+\(\d*\)|\([a-z]+\)|\d/\d|\W+)[.,;!]*$"""
+"""Words and types in the same place: `resolved`, `varchar(255)`, `(string)`, `0/1`."""
+_NAMES_OF_CODE = r"^(?:[A-Z][a-z]+|[a-z]+)(?:[A-Z][a-z]+)+$|^\d{4}-\d\d-\d\d"
+"""Names of errors and variables, and dates: `Credentials(user,AccessDenied)`, `LoginCommand(email, rememberMe)`."""
+_OF_FLAGS = byte_words(
+    "is was are be must should may can cannot has requires required needs option options flag flags argument arguments and or"
+    " to for with in on from means sets"
+)
+"""Words after a flag in a sentence about it: `sshpass -p is insecure`."""
 _PORT = r"^(?:[\d.]*\.[\d.]*)?:?\d{1,5}(?::\d{1,5})?(?:/\w+)?$"
 
 
@@ -35,8 +51,30 @@ def prosaic(value: bytes) -> bool:
 
 
 def no_feature(value: bytes) -> bool:
-    """Return whether a value may be a password, and names no feature: `enable password encryption`."""
-    return prosaic(value) and value.lower() not in _FEATURES
+    """Return whether a value may be a password, and names no feature or state: `enable password encryption`."""
+    small = value.lower().rstrip(b".,;!")
+    return prosaic(value) and small not in _FEATURES | _STATES and compiled(_STATE).search(value) is None
+
+
+def no_prose(value: bytes) -> bool:
+    """Return whether a value may be a password, and is no word of a sentence about a flag."""
+    return anything(value) and value.lower() not in _OF_FLAGS
+
+
+def echoed(value: bytes) -> bool:
+    """Return whether a text that a shell prints may be a password, and is no report: `done`, `Starting the service`."""
+    first, _, rest = value.partition(b" ")
+    return (
+        prosaic(value)
+        and first.lower() not in _FEATURES
+        and (not rest or compiled(_STATE).search(first) is None)
+        and (compiled(_STATE).search(value.rpartition(b" ")[2]) is None)
+    )
+
+
+def no_argument(value: bytes) -> bool:
+    """Return whether a value mixes letters and digits, and is no `name=value`: `vault login username=bob`."""
+    return coded(value) and compiled(r"^[a-z_]+=").search(value) is None
 
 
 def no_plain_word(value: bytes) -> bool:
@@ -151,7 +189,9 @@ def three_kinds(value: bytes) -> bool:
 
 def pair(value: bytes) -> bool:
     """Return whether a value looks random, or has capital letters inside, and is no port."""
-    return no_port(value) and (coded(value) or (len(value) >= 8 and compiled(r"[a-z].*[A-Z]").search(value) is not None))
+    if not no_port(value) or compiled(_NAMES_OF_CODE).search(value) is not None:
+        return False
+    return coded(value) or (len(value) >= 8 and compiled(r"[a-z].*[A-Z]").search(value) is not None)
 
 
 def stated_password(value: bytes) -> bool:

@@ -146,7 +146,7 @@ FLAG = (
 )
 
 
-_AUDITED = r"a\d{1,3}=[\"0-9A-F]"
+_AUDITED = r"""a\d{1,3}=(?:"[^"]*"|(?:[0-9A-F]{2})+)(?:\s|$)"""
 """The next word of a command in the kernel's audit log, which `audit` reads."""
 
 
@@ -158,7 +158,7 @@ def find_flags(line: bytes) -> Iterator[Span]:
         at = span(match, "name")[1]  # the value of a flag may itself be the next flag
         kind = kind_of(name.decode())
         start = span(match, "first")[0]
-        if kind is None or first in b"-|><=:;," or compiled(_AUDITED).match(line, start) is not None:
+        if kind is None or first in b"-|><=:;," or (b"EXECVE" in line and compiled(_AUDITED).match(line, start)):
             continue
         path = at - len(name) - 1
         if line[path : path + 1] == b"/" and _is_path(line, path, start, kind, b"," in gap and not quote):

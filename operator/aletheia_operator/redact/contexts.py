@@ -100,7 +100,7 @@ RULES: tuple[ContextRule, ...] = (
     ("with-key", r"(?i)\b(?:with|using)\s+(?:the\s+|this\s+)?(?:(?:api|access|secret|auth|bearer|encryption|signing"
                  r"|license|new|old)\s+)?(?:key|token|secret|password|passphrase)\s+[\"'`]?"
                  r"(?P<secret>[\w.~+/-]{20,}={0,2})[\"'`]?(?:[\s,;)]|\.?$)", checks.random),
-    ("key-value", r"""(?:^\s?|[{,\['"]\s?|[^\sc]\s|\s\s)\\*["']?key\\*["']?\s*(?:=>"""
+    ("key-value", r"""(?:^\s?|[{,\['"]\s?|(?:[^\sc]|[^i]c|[^l]ic|[^b]lic)\s|\s\s)\\*["']?key\\*["']?\s*(?:=>"""
                   r"""|[:=])\s*\\*["']?(?P<secret>[A-Za-z0-9+/]{32,88}={0,2})(?:[\s"',;}\])\\]|$)""",
      checks.three_classes),
     ("crypt-key", r"""(?i)\b(?:crypt\w*|encrypt\w*|admin_key|key-auth|keyauth)\b[^:={}\[\]]{0,4}(?:=>"""

@@ -23,8 +23,9 @@ HOWS = frozenset({"parameters", "users", "piped"})
 _USERS = r"(?i)\bset the following '?random'? passwords\b|\bchpasswd\b[^|;]*<<-?\s?[\"']?\w+[\"']?\s*$"
 _USER = rf"{LINE_START}\s*[a-z_][\w.-]*:(?P<secret>\S+)\s*$"
 _PIPED = (
-    r"^(?:\S+\s){0,2}\+\S* (?:(?:\S*/)?(?:kinit|chpasswd|openconnect|cryptsetup|sudo\s(?:-\S+\s)*-\w*S)\b"
-    r"|.*\s--(?:[\w-]+-stdin|passphrase-fd|password-fd|with-token)\b|(?:\S*/)?passwd\s.*--stdin\b)"
+    r"^(?:\S+\s){0,2}\+\S* (?:(?:\S*/)?(?:chpasswd|openconnect|cryptsetup|sudo\s(?:-\S+\s)*-\w*S)\b"
+    r"|.*\s--(?:[\w-]+-stdin|passphrase-fd|password-fd|with-token)\b|(?:\S*/)?passwd\s.*--stdin\b"
+    r"|(?:\S*/)?kinit(?:\s+(?:[^\s-]|-[^\skR])\S*)*\s*$)"
 )
 """A command in a shell's trace that reads a password: the trace has the other part of the pipe as a line of its own."""
 _ECHO = (
@@ -90,7 +91,7 @@ def _echoed(line: bytes) -> Iterator[Span]:
     text = compiled(_ECHO).search(line)
     if text is not None:
         group = "quoted" if text.group(b"quoted") is not None else "plain"
-        if checks.anything(text.group(group.encode())):
+        if checks.echoed(text.group(group.encode())):
             yield span(text, group)
 
 

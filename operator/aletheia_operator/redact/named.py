@@ -86,7 +86,7 @@ _TYPED = (
 _ITEMS = r"\[\d*\](?:string|any|interface ?\{\})\{"  # a slice of Go
 
 
-_BRACED = r"""\{(?P<secret>(?:[^{}]|\}\})+)\}(?:[;\s"']|$)"""
+_BRACED = r"""\{(?P<secret>(?:[^{}]|\}\})(?:[^}]|\}\})*)\}(?:[;\s"']|$)"""
 _BRACED_WORD = r"\{(?P<secret>[^}\s]+)\}\s*;"
 """A value as ODBC and JDBC quote it: after `;` it may have blanks."""
 _MARKED = r"""<[^\s<>"'|]{6,80}>(?:[\s,;"']|$)"""

@@ -32,7 +32,7 @@ RULES: tuple[ContextRule, ...] = (
     ("imap-login-bytes", r"""\bb['"][A-P]{4}\d+ LOGIN "?[\w.@+-]+"? \\*"(?P<secret>[^"\\]+)""", checks.password),
     ("imap-authenticate", r"\bAUTHENTICATE\s+(?:PLAIN|LOGIN|XOAUTH2|OAUTHBEARER)\s+(?P<secret>[A-Za-z0-9+/]{12,}={0,2})",
      checks.encoded),
-    ("radius-login", r"\bLogin (?:incorrect|OK)[^\[]*\[[^\[\]/]+/(?P<secret>[^\]]+)\]", checks.anything),
+    ("radius-login", r"\bLogin (?:incorrect|OK)\b[^\[]*:\s+\[[^\[\]/]+/(?P<secret>[^\]]+)\](?:\s+\(|\s*$)", checks.anything),
     ("tsig-key", r"\s-y\s+\\*[\"']?(?:[\w-]+:)?[\w.-]+:(?P<secret>[A-Za-z0-9+/]{16,}={0,2})(?:[\s\"'\\]|$)", checks.coded),
     ("xtrace-test", r"^(?:\S*\s)?\++ '?\[\[?'? (?:! )?-[nz] '?(?P<secret>[^\s']{16,})'? '?\]", checks.three_classes),
     ("piped-phrase", r"""\b(?:echo|printf)\s+(?:-\w+\s+)?\\*["'](?P<secret>[^"'|$\\]*\s[^"'|$\\]*)\\*["']\s*\|\s*(?:\S*/)?"""
@@ -46,11 +46,11 @@ RULES: tuple[ContextRule, ...] = (
     ("filled-field", rf"(?i){_FILL}\(\s*{_FIELD}\s*,\s*\\*[\"'](?P<secret>[^\"']+)"
                      rf"|{_FIELD}\)*\.{_FILL}\(\s*\\*[\"'](?P<secret2>[^\"']+)", checks.anything),
     ("robot-field", rf"(?i)\bArguments:\s*\[\s*{_FIELD}\s*\|\s*[\"'](?P<secret>[^\"']+)"
-                    r"|\binput\s(?:password|text)\s{2,}[^\s|]*passw\S*\s{2,}(?P<secret2>\S+)", checks.anything),
+                    r"|\binput\s(?:password|text)\s{2,}[^\s|]*passw\S*\s{2,}(?P<secret2>\S+)", checks.prosaic),
     ("target-value", r"""(?i)["']target\\*["']\s*:\s*\\*["'][^"']*passw[^"']*["']\s*,\s*\\*["']value\\*["']\s*:\s*"""
-                     r"""\\*["'](?P<secret>[^"'\\]+)""", checks.anything),
+                     r"""\\*["'](?P<secret>[^"'\\]+)""", checks.prosaic),
     ("sent-keys", r"""(?i)/element/[\w.-]+/value\b.*?["']text\\*["']\s*:\s*\\*["'](?P<secret>[^"'\\]+)\\*["'][^{}]*?passw""",
      checks.anything),
     ("supplied-password", r"(?i)\b(?:supplied|given|entered|typed|attempted|tried|provided|submitted)\s+pass(?:word|phrase)\s+"
-                          r"(?:was|is|were)\s+\\*[\"'`](?P<secret>[^\"'`]+)", checks.anything),
+                          r"(?:was|is|were)\s+\\*[\"'`](?P<secret>[^\"'`]+)", checks.prosaic),
 )  # fmt: skip

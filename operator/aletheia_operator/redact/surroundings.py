@@ -79,7 +79,7 @@ _WORDS = {
     b"credentials": r"(?:edit|show|diff|fetch)\b",
     b"secrets": r"\s*inherit\s*(?:#|$)|S\d{4}\b",
     b"auth": r"\s*[a-z-]+\([^()]*\):",
-    b"password": r"Need '|Verification Failed: '",
+    b"password": r"Need '[A-Z][\w ]*' |Verification Failed: '",
     b"update_password": r"""\s*\\*["']?(?:always|on_create)\b""",
     b"gpg_key": r"\s*[0-9A-F]{40}\b",
     b"loadcredential": r"[\w.-]+(?::/\S*)?\s*$",
