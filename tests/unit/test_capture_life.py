@@ -218,6 +218,21 @@ async def test_a_smaller_question_takes_the_place_of_one_that_is_given_up(tmp_pa
     assert fetcher.asked == ([] if deaths_of_smaller == 2 else ["small"])
 
 
+class WithoutSmaller(WithSmaller):
+    def smaller(self, question: Question) -> Question:
+        raise KeyError("keep")
+
+
+@pytest.mark.logs_errors("no smaller question for Fake/a")
+async def test_a_smaller_question_that_cannot_be_made_is_not_asked(tmp_path: Path) -> None:
+    """The capture goes on: the question that is given up is its only gap."""
+    death = Death()
+    await death.comes(make_tools(tmp_path, WithoutSmaller({"a": [death]})), times=2)
+    fetcher = WithoutSmaller({"a": [[1]]})
+    snapshot = await run(make_order(), make_tools(tmp_path, fetcher))
+    assert ([(gap.target, gap.message) for gap in snapshot.manifest.gaps], fetcher.asked) == ([("thing/a", GIVEN_UP)], [])
+
+
 UIDS = [f"{number}1111111-2222-3333-4444-555555555555" for number in range(3)]
 
 

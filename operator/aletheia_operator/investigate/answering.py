@@ -90,9 +90,13 @@ class Answering:
         return self.session.progress.deaths[question.key] >= MAX_DEATHS
 
     def _smaller(self, question: Question) -> Question | None:
-        """Return what to ask in place of a question that is given up; None for nothing."""
-        fetcher = self._fetchers[question.fetcher]
-        smaller = fetcher.smaller(question) if isinstance(fetcher, FetcherWithSmaller) else None
+        """Return what to ask in place of a question that is given up; None for nothing, also if the fetcher fails to tell."""
+        fetcher = self._fetchers.get(question.fetcher)
+        try:
+            smaller = fetcher.smaller(question) if isinstance(fetcher, FetcherWithSmaller) else None
+        except Exception:
+            log.exception("no smaller question for %s", question.key)
+            return None
         return None if smaller is None or self._is_given_up(smaller) else smaller
 
     async def _ask(self, question: Question, answer: Answer, slots: Slots, suspects: AsyncExitStack) -> None:
