@@ -23,6 +23,14 @@ from tests.unit.evidence import Incident, found, pod, rules_of, running, workloa
         ("WARN Detected pause in JVM or host machine (e.g. GC): pause of approximately 4120ms", True),
         ("INFO GC took 12 ms", False),
         ("[info][gc] GC(31) Concurrent Mark Cycle 1812.345ms", False),
+        ("[info][gc] GC(9) Pause Full (G1 Compaction Pause) 2M->1M(3M) 1999.113ms", True),
+        ("[GC concurrent-mark-end, 12.3450000 secs]", False),
+        ("[GC cleanup 3K->3K(4K), 1.2041000 secs]", True),
+        ("[GC 3K->3K(4K), 2.0413340 secs]", True),
+        ("INFO major GC took 2.5 s", True),
+        ("INFO TTL GC took 2500 ms, 100 rows are deleted", False),
+        ("INFO blob store: GC finished, took 15 s", False),
+        ("INFO GC of container images took 12 s", False),
     ],
 )
 def test_which_pauses_are_long(line: str, long: bool) -> None:
@@ -45,7 +53,8 @@ def test_short_pauses_are_no_finding() -> None:
     """Nor other lines with the collector's name."""
     incident = Incident().add(pod("web-1-a", running()))
     lines = (f"{at} INFO GC in 40ms, GCS bucket is well" for at in range(60))
-    assert rules_of(incident.log("web-1-a", *lines)) == []
+    of_store = (f"{at} INFO blob store: GC finished, took 15 s" for at in range(60))
+    assert rules_of(incident.log("web-1-a", *lines, *of_store)) == []
 
 
 @pytest.mark.parametrize(

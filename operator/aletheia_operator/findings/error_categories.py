@@ -12,7 +12,7 @@ MAX_TEXT = 600  # characters of a line that are read
 
 CATEGORIES = {
     "pauses": r"\bGC\(\d+\) Pause [^\"\n]* \d{4,9}(?:\.\d+)?ms"
-    r"|(?:\[(?:Full )?GC\b|\bGC pause\b)[^\"\n]*, [1-9]\d{0,3}\.\d+ secs"
+    r"|(?:\[(?:Full GC\b|GC\b(?: [^c\"\n]| cl|[^ \"\n]))|\bGC pause\b)[^\"\n]*, [1-9]\d{0,3}\.\d+ secs"
     r"|Allocation Stall \([^\"\n)]*\) \d{4,9}(?:\.\d+)?ms|(?:Mark-sweep|Mark-Compact)\b[^\"\n]* MB, \d{4,9}(?:\.\d+)? / "
     r"|\[gc\]\S*[ \]][^\n]*\b(?:spent|duration) \[[1-9]\d{0,3}(?:\.\d+)?[sm]\]"
     r"|application threads were stopped: [1-9]\d{0,3}\.\d+ seconds"
@@ -208,6 +208,11 @@ _FILES = (
 )  # fmt: skip
 """Ends of the names of files, which a line's number follows as a port follows a host. So may other names after a path's `/`."""
 CAUSED_BY = "Caused by: "
+_STORES = (
+    r"\b(?:blobs?|images?|layers?|registry|segments?|TTL|MVCC|rows?|records?|tombstones?|snapshots?|chunks?"
+    r"|containers?|volumes?|orphan\w*|leases?|expired)\b"
+)
+"""Words of programs that collect garbage in their stores, beside their work: these take long, and nothing waits for them."""
 
 
 _WRAPPERS = (
@@ -248,10 +253,16 @@ def _peers() -> tuple[Any, ...]:
     return tuple(compiled(pattern, case_sensitive=False) for pattern in _PEERS)
 
 
+@lru_cache(maxsize=1)
+def _stores() -> Any:
+    return compiled(_STORES, case_sensitive=False)
+
+
 def category_of(text: str) -> str:
     """Return the category of a line; '' for a line without such words."""
     match = _match(text)
-    return match.lastgroup or "" if match else ""
+    category = match.lastgroup or "" if match else ""
+    return "" if category == "pauses" and _stores().search(text[:MAX_TEXT]) is not None else category
 
 
 def category_span(text: str) -> tuple[int, int] | None:

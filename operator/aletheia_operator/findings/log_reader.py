@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from aletheia_operator.findings.entry_text import cut_middle, text_of
-from aletheia_operator.findings.error_categories import CALLS, CAUSED_BY
+from aletheia_operator.findings.error_categories import CALLS, CAUSED_BY, category_of
 from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.last_errors import LastErrors
 from aletheia_operator.findings.last_lines import LastLines
@@ -185,7 +185,8 @@ class LogReader:
         """Count a line. Keep it if it is a fatal error or has no level.
 
         `error_before`: returns the text of the error before it.
-        Returns where lines like it are counted; None for a line of a stack trace, or if there are too many templates or places.
+        Returns where lines like it are counted; None for a line of a stack trace, for one at INFO that is no pause of a garbage
+        collector, or if there are too many templates or places.
         """
         level, stamp = str(entry.get("level") or ""), str(entry.get("timestamp") or "")
         text = text_of(entry)
@@ -201,6 +202,8 @@ class LogReader:
             self._see_cause(container, run, Line(cut_middle(text.strip(), MAX_LINE), level, stamp, link, continues=True))
             return None  # a line of a stack trace: only the error before it counts
         elif level and level != "WARN":
+            if category_of(text) != "pauses":
+                return None
             level = "WARN"  # a long pause of a garbage collector
         elif not level and (facts := self._run_of(container, run)) is not None:
             facts.categorised = Line(cut_middle(text, MAX_LINE), level, stamp, link)
