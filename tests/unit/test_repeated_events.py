@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.evidence import Incident, Object, event, found, item, pod, rules_of, running, workloads
+from aletheia_operator.findings.rules.repeated import MOST
+from tests.unit.evidence import Incident, Object, ended, event, found, item, pod, rules_of, running, waiting, workloads
 
 UNRESOLVED = "ERROR charge failed: dial tcp: lookup ledger on 10.96.0.10:53: i/o timeout"
 
@@ -89,11 +90,52 @@ def test_a_reason_that_kubernetes_uses_too_counts_if_a_custom_resource_has_it() 
         ("PolicyViolation", "policy require-labels/check fail: labels are required", "ClusterPolicy"),
         ("ReconcileError", "Operation cannot be fulfilled: the object has been modified", "Kafka"),
         ("FailedGetResourceMetric", "did not receive metrics for any ready pods", "HorizontalPodAutoscaler"),
+        ("FailedGetContainerResourceMetric", "did not receive metrics for any ready pods", "HorizontalPodAutoscaler"),
+        ("AuditViolation", 'you must provide labels: {"owner"}', "K8sRequiredLabels"),
+        ("DisruptionBlocked", 'pdb "shop/web" prevents pod evictions', "NodeClaim"),
+        ("Reconciling", 'asked again for "web" in 5 s', "Widget"),
     ],
 )
 def test_what_every_cluster_warns_of_is_no_finding(reason: str, message: str, kind: str) -> None:
-    """Policies, conflicts that are tried again, and metrics that come late."""
+    """Policies, conflicts that are tried again, metrics that come late, and words without trouble about a healthy workload."""
     assert rules_of(workloads("web").add_event(repeated(reason, message, "web", kind))) == []
+
+
+def test_words_that_name_no_trouble_count_beside_an_unhealthy_workload() -> None:
+    """They may say what it waits for."""
+    incident = workloads("db").add(pod("web-1-a", running(ready=False), of="web-1"))
+    said = repeated("Reconciling", "waits for the first member", "web", "Widget")
+    assert "WarningEvents" in rules_of(incident.add_event(said))
+
+
+@pytest.mark.parametrize("names", [("web", "web-api"), ("web-api", "web")])
+def test_an_object_belongs_to_the_workload_with_the_longest_name_that_fits(names: tuple[str, str]) -> None:
+    """In whatever order these were captured: only the unhealthy one makes words without trouble count."""
+    incident = Incident()
+    for name in names:
+        incident.add(pod(f"{name}-1-a", running(ready=name == "web"), of=f"{name}-1"), of=("Deployment", name))
+    assert "WarningEvents" in rules_of(incident.add_event(repeated("Reconciling", "waits", "web-api-keys", "Widget")))
+
+
+def test_warnings_about_a_pod_that_a_rollout_replaced_are_no_finding() -> None:
+    """The pods that took its place are healthy."""
+    incident = workloads("web").add_event(repeated("FailedPreStopHook", "exit code 1", "web-1-b", "Pod"))
+    assert "WarningEvents" in rules_of(incident)
+    incident.gone.append({"name": "web-1-b", "owner": "deployment/web"})
+    assert rules_of(incident) == []
+
+
+def test_thousands_of_forged_events_are_bounded_and_hide_no_certain_cause() -> None:
+    """Each pair of findings is compared, so their number is limited. Kubernetes' own kinds come first. Their names are cut."""
+    incident = workloads("db").add(pod("web-1-a", waiting("CrashLoopBackOff", restarts=7, last=ended(137, "OOMKilled"))))
+    forged = [repeated(f"Failed{n}" * 5000, f'"web" w{n} ' * 200, f"w{n}", "Widget", count=2**31) for n in range(2 * MOST)]
+    own = repeated("FailedToBind", "port 80 is taken", "db", "Service")
+    first, *others = incident.add_event(*forged, own).judged().findings
+    assert first.rule == "OOMKilled"
+    warned = [finding for finding in others if finding.rule == "WarningEvents"]
+    assert len(warned) == MOST
+    assert "service/db" in {str(finding.subject) for finding in warned}
+    assert max(len(finding.message) for finding in warned) < 1000
 
 
 def test_an_old_warning_of_a_custom_resource_without_a_workload_is_no_finding() -> None:

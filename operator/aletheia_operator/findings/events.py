@@ -14,6 +14,7 @@ from aletheia_operator.findings.finding import Link, Subject
 MAX_WARNINGS = 5_000
 MAX_OTHERS = 1_000
 MAX_MESSAGE = 1_000
+MAX_NAME = 253  # characters of a reason, and of an object's name: the API does not limit them in events
 INFORMATIVE = frozenset({
     "ScalingReplicaSet", "SuccessfulRescale", "NodeNotReady", "NodeReady", "Killing", "Evicted", "Preempted",
     "TaintManagerEviction", "Rebooted", "NodeNotSchedulable", "NodeSchedulable", "BackOff", "TooManyMissedTimes",
@@ -99,8 +100,8 @@ class EventReader(ArtifactReader[EventFacts]):
         involved = event["object"]
         self._found.append(
             Event(
-                subject=Subject(str(involved.get("kind") or ""), str(involved.get("name") or "")),
-                reason=str(event["reason"]),
+                subject=Subject(str(involved.get("kind") or "")[:MAX_NAME], str(involved.get("name") or "")[:MAX_NAME]),
+                reason=str(event["reason"])[:MAX_NAME],
                 message=str(event["message"])[:MAX_MESSAGE],
                 warning=warning,
                 first=event["first"],

@@ -4,19 +4,25 @@ Reads the findings of the other rules. Events of nodes count only while pods of 
 nodes have warnings too. Events of other objects are errors if the object belongs to a workload by its name or its words.
 """
 
+import heapq
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
+from aletheia_operator.findings.error_categories import category_of
 from aletheia_operator.findings.events import Event, names_trouble
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Severity, Subject
+from aletheia_operator.findings.reason_lines import gives_reason
 from aletheia_operator.findings.rules.unexplained import is_explained
 
 MAX_QUOTED = 150
 LEAST = 3  # events
+MOST = 100
+"""Maximum number of objects and reasons that are judged. Each is compared with all others."""
 NEAR_SECONDS = 600.0
 """Time between the first event of a node and the first trouble of its pods, if one may be the cause of the other."""
 _KUBERNETES = frozenset({
@@ -28,7 +34,7 @@ _KUBERNETES = frozenset({
 _KNOWN = frozenset({
     "Unhealthy", "ProbeWarning", "BackOff", "Failed", "FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreate",
     "FailedCreatePodSandBox", "FailedPostStartHook", "ErrImageNeverPull", "InspectFailed", "FailedBinding",
-    "ProvisioningFailed", "FailedMapVolume",
+    "ProvisioningFailed", "FailedMapVolume", "FailedGetContainerResourceMetric",
     "FailedToRetrieveImagePullSecret", "FailedGetResourceMetric", "FailedComputeMetricsReplicas", "FailedGetExternalMetric",
     "FailedGetPodsMetric", "FailedGetObjectMetric", "FailedSync", "ImageGCFailed", "FreeDiskSpaceFailed", "ContainerGCFailed",
     "BackoffLimitExceeded", "DeadlineExceeded", "FailedNeedsStart", "FailedToUpdateEndpointSlices", "FailedToUpdateEndpoint",
@@ -38,7 +44,7 @@ _KNOWN = frozenset({
 })  # fmt: skip
 """Reasons of events of Kubernetes' own kinds that other rules read, or that healthy clusters have."""
 _NOISE = re.compile(r"the object has been modified|please apply your changes to the latest version", re.IGNORECASE)
-_NOISY = re.compile(r"PolicyViolation|Drain|ScaleDown|Cordon|Conflict$")
+_NOISY = re.compile(r"Violation|Drain|ScaleDown|Cordon|Conflict$|Disruption|Consolidat")
 """Reasons that say what a cluster's policies forbid, or how its nodes are replaced."""
 _OWN_OBJECTS = ("Service", "Ingress", "HorizontalPodAutoscaler", "PersistentVolumeClaim")
 """Kinds of objects that are faulty themselves, though a workload's pods stand behind them."""
@@ -65,9 +71,15 @@ class _Repeated:
     def first(self) -> str | None:
         return earlier(*(event.first for event in self.events))
 
-    @property
+    @cached_property
     def latest(self) -> Event:
         return max(self.events, key=lambda event: event.last)
+
+    @property
+    def says_trouble(self) -> bool:
+        """Whether the reason or the last message names what is wrong."""
+        message = self.latest.message
+        return names_trouble(self.reason) or bool(category_of(message)) or gives_reason(message)
 
     @property
     def words(self) -> str:
@@ -78,11 +90,9 @@ class _Repeated:
 def warning_events(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
     """Yield the warnings about each object that are repeated until the end of the window. `found`: all findings."""
     made: list[tuple[_Repeated, Finding]] = []
-    for repeated in _repeated(case):
+    unexplained = ((repeated, subject) for repeated, subject in _of_unhealthy(case) if not _explained(found, repeated, subject))
+    for repeated, subject in heapq.nsmallest(MOST, unexplained, key=lambda pair: _order(case, pair[0])):
         about = repeated.about
-        subject = about if about.kind in _OWN_OBJECTS else case.workload(about)
-        if case.is_healthy(about) or is_explained(found, subject, {about.name}):
-            continue
         finding = _of_node(case, found, repeated) if about.kind == "Node" else _of_object(case, found, subject, repeated)
         if finding is not None:
             made.append((repeated, finding))
@@ -92,6 +102,30 @@ def warning_events(case: Case, found: Sequence[Finding]) -> Iterator[Finding]:
             finding.callees |= quoted
             finding.depth += 1
     yield from (finding for _, finding in made)
+
+
+def _of_unhealthy(case: Case) -> Iterator[tuple[_Repeated, Subject]]:
+    """Yield the events of objects that are not known to be healthy, and what they are reported about.
+
+    Also leaves out those of pods that are gone, if what created them is healthy: a rollout replaced them.
+    """
+    for repeated in _repeated(case):
+        about = repeated.about
+        subject = about if about.kind in _OWN_OBJECTS else case.workload(about)
+        is_replaced = about.kind == "Pod" and case.is_gone(about.name) and case.is_healthy(subject)
+        if not is_replaced and not case.is_healthy(about):
+            yield repeated, subject
+
+
+def _explained(found: Sequence[Finding], repeated: _Repeated, subject: Subject) -> bool:
+    return is_explained(found, subject, {repeated.about.name})
+
+
+def _order(case: Case, repeated: _Repeated) -> tuple[bool, bool, int, str, str, str]:
+    """Sort events: Kubernetes' own kinds and certificates first, then what began in the window, then the most frequent."""
+    about, began = repeated.about, case.in_window(repeated.first)
+    is_other = about.kind not in _KUBERNETES and about.kind not in _CERTIFICATES
+    return is_other, not began, -repeated.count, about.kind, about.name, repeated.reason
 
 
 def _repeated(case: Case) -> Iterator[_Repeated]:
@@ -128,13 +162,16 @@ def _of_node(case: Case, found: Sequence[Finding], repeated: _Repeated) -> Findi
 def _of_object(case: Case, found: Sequence[Finding], subject: Subject, repeated: _Repeated) -> Finding | None:
     """Return the finding about another object: an error if it belongs to a workload and began in the window.
 
-    None if it is a custom resource of no workload, and its events began before the window.
+    None if it is a custom resource of no workload, and its events began before the window; or if its events do not say what is
+    wrong, and no unhealthy workload belongs to it.
     """
     about = repeated.about
     of, began = _workload_of(case, repeated), case.in_window(repeated.first)
     consequences = _not_renewed(found) if about.kind in _CERTIFICATES else []
-    if about.kind not in _KUBERNETES and of is None and not began and not consequences:
-        return None
+    if about.kind not in _KUBERNETES and not consequences:
+        is_of_healthy = of is None or case.is_healthy(of)
+        if (of is None and not began) or (is_of_healthy and not repeated.says_trouble):
+            return None
     scales = about.kind == "HorizontalPodAutoscaler"
     severity: Severity = "error" if about.kind == "Pod" or (of is not None and (began or scales)) else "warning"
     depth = 32 if scales else 10 if about.kind in _CERTIFICATES else 12
@@ -167,13 +204,17 @@ def _not_renewed(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _workload_of(case: Case, repeated: _Repeated) -> Subject | None:
-    """Return the workload that an object belongs to by its name, or that its last event names; None if there is none."""
-    name, message = repeated.about.name, repeated.latest.message
+    """Return the workload that an object belongs to by its name, or that its last event names; None if there is none.
+
+    Of several the one with the longest name.
+    """
+    name, named = repeated.about.name, set(_NAMED.findall(repeated.latest.message))
+    of: Subject | None = None
     for workload in case.evidence.objects.workloads:
         subject = workload.subject
         if subject is None or subject == repeated.about:
             continue
         begins = f"{name}-".startswith(f"{subject.name}-") or f"{subject.name}-".startswith(f"{name}-")
-        if begins or name.endswith(f"-{subject.name}") or subject.name in _NAMED.findall(message):
-            return subject
-    return None
+        if begins or name.endswith(f"-{subject.name}") or subject.name in named:
+            of = max(of or subject, subject, key=lambda known: (len(known.name), known.name))
+    return of
