@@ -47,7 +47,7 @@ class RedactedFraming(Framing):
         yield from map(self._redacted, super().unfinished())
 
     def _is_hard(self, block: bytes) -> bool:
-        if self.form == "file" and (self.parts or _has_json(block) or any(part in block for part in _PARTS)):
+        if self.form == "file" and (self.parts or _has_json(block) or _has_parts(block)):
             return True
         return len(block) > self.max_line_bytes and len(max(block.split(b"\n"), key=len)) > self.max_line_bytes
 
@@ -68,6 +68,11 @@ class RedactedFraming(Framing):
 def _has_json(block: bytes) -> bool:
     """Return whether a line begins as JSON. One byte is searched for faster than two."""
     return b"{" in block and (block[:1] == b"{" or b"\n{" in block)
+
+
+def _has_parts(block: bytes) -> bool:
+    """Return whether the runtime wrote a line in parts, or seems to have."""
+    return b"P" in block and any(part in block for part in _PARTS)
 
 
 def size_of(line: Line) -> int:
