@@ -68,7 +68,7 @@ def echoed(value: bytes) -> bool:
         prosaic(value)
         and first.lower() not in _FEATURES
         and (not rest or compiled(_STATE).search(first) is None)
-        and (compiled(_STATE).search(value.rpartition(b" ")[2]) is None)
+        and compiled(_STATE).search(value.rpartition(b" ")[2]) is None
     )
 
 

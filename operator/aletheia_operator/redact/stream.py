@@ -121,8 +121,7 @@ def _last_lines(parts: list[bytes], most: int) -> list[bytes]:
         part = parts.pop()
         ends += part.count(b"\n")
         taken.append(part)
-    *rest, tail = [b""] if not taken else [b"".join(reversed(taken))]
-    lines = tail.rsplit(b"\n", most + 1)
+    lines = b"".join(reversed(taken)).rsplit(b"\n", most + 1)
     if len(lines) > most + 1:
         parts.append(lines.pop(0) + b"\n")
-    return [*rest, *lines]
+    return lines
