@@ -222,3 +222,36 @@ def test_a_further_read_within_a_key_reveals_nothing() -> None:
         blocks.append(parser.end_run().block)
         text = b",\n".join(blocks).decode()
         assert not [line for line in KEY_LINES[1:-1] if line in text]
+
+
+PLAIN = [f"2026-11-22 11:00:00,{number:03d} INFO  [main] org.example.App: order {number} paid" for number in range(100, 140)]
+OKTA = "Xq9vLm3ZkT7wRb2NcY5hJd8FgP4sVe6MuQ1xAoDi"
+LATER = {
+    "another word": ("order 7 password=hunter2-Xq9vLm3Z paid", "hunter2-Xq9vLm3Z"),
+    "a card like a counter": ("card 4111 1111 1111 1111 paid", "4111 1111 1111 1111"),
+    "a token like an id": (f"id 00{OKTA} paid", f"00{OKTA}"),
+}
+EARLIER = ["card 4111 1111 1111 1112 paid", f"id 10{OKTA} paid", *KEY_LINES[1:4]]
+
+
+@pytest.mark.parametrize("form", ["api", "file"])
+@pytest.mark.parametrize(("line", "secret"), LATER.values(), ids=LATER)
+@pytest.mark.parametrize("size", [50, 1500, 10**9])
+def test_a_secret_after_many_lines_like_it_is_gone(line: str, secret: str, size: int, form: Form) -> None:
+    """Lines without secrets are remembered without their digits. A number of the same length may be one."""
+    lines = [*PLAIN, *EARLIER, *PLAIN, f"{PLAIN[0]} {line}", line, *PLAIN]
+    content = (of_api if form == "api" else of_cri)(lines)
+    entries = parse(content, form, size)
+    kept = [entry["line"] for entry in entries]
+    assert [line for line in kept if secret in line] == []
+    assert [line for line in kept if "[redacted" not in line] == [*PLAIN, *EARLIER, *PLAIN, *PLAIN]
+
+
+@pytest.mark.parametrize("size", [50, 1500, 10**9])
+def test_a_key_of_lines_that_were_no_secret_before_is_gone(size: int) -> None:
+    """What its lines are depends on the lines around them."""
+    lines = [*KEY_LINES[1:-2], *PLAIN, *KEY_LINES, *PLAIN]
+    kept = [entry["line"] for entry in parse(of_api(lines), "api", size)]
+    assert kept[: len(KEY_LINES) - 3 + len(PLAIN)] == lines[: len(KEY_LINES) - 3 + len(PLAIN)]
+    assert not any(line in kept[len(KEY_LINES) - 3 + len(PLAIN) :] for line in KEY_LINES[1:-1])
+    assert kept[-len(PLAIN) :] == PLAIN

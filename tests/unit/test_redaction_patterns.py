@@ -7,11 +7,13 @@ import pytest
 from aletheia_operator.memory import give_back
 from aletheia_operator.redact.engine import Level, _built_in, _of_level
 from aletheia_operator.redact.multiline import STARTS
-from aletheia_operator.redact.patterns import MOST_COUNTED, LineFinder, compiled, loosened
+from aletheia_operator.redact.patterns import MOST_COUNTED, LineFinder, compiled, loosened, with_any_digit
 from aletheia_operator.redact.redactor import Redactor
-from tests.support.secrets import HALVES
-from tests.support.secrets.stored import read
+from tests.support.secrets import HALVES, LOOKALIKES, STORED, STORED_LOOKALIKES
+from tests.support.secrets.stored import read, read_lookalikes
 
+ZEROS = bytes.maketrans(b"123456789", b"000000000")
+OTHER_DIGITS = bytes.maketrans(b"0123456789", b"7490836152")
 LINES = b"nothing here\npassword=hunter2\n\ntoken=x\nkey:\n\n\nvalue\nend"
 
 
@@ -75,6 +77,35 @@ def test_loosened_rules() -> None:
     for pattern in patterns:
         exact, loose = compiled(pattern), compiled(loosened(pattern))
         assert all(loose.search(secret) is not None for secret in secrets if exact.search(secret) is not None), pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "any_digit"),
+    [
+        (r"oauth2?_\d{3}", r"oauth\d?_\d{3}"),
+        (r"(?P<key1>[1-5a-f]{8,40}) v1{2}", r"(?P<key1>[\d1-5a-f]{8,40}) v\d{2}"),
+        (r"[0-9a-f][^\w1][\w-]\x31[]7]", r"[0-9a-f][^\w1][\w-]\x31[\d]7]"),
+        (r"\[2]\{3}", r"\[\d]\{\d}"),
+    ],
+)
+def test_patterns_with_any_digit(pattern: str, any_digit: str) -> None:
+    """Digits of the text become any digit; counts, names and codes stay."""
+    assert with_any_digit(pattern) == any_digit
+
+
+@pytest.mark.parametrize(("level", "every"), [(Level.SECRETS, 4), (Level.STRICT, 40)])
+def test_other_digits_find_the_same_lines(level: Level, every: int) -> None:
+    """A line is found or not whatever its digits are, if none of the few rules for numbers may match it."""
+    redactor = Redactor(level=level)
+    written = [text for name in (*HALVES, *STORED) for _, text, _ in read(name)]
+    written += [text for name in (*LOOKALIKES, *STORED_LOOKALIKES) for text in read_lookalikes(name)]
+    lines = sorted({line.encode() for text in written for line in text.splitlines()})[::every]
+    compared = [line for line in lines if not redactor.digits_matter(line)]
+    for line in compared:
+        for other in (line.translate(ZEROS), line.translate(OTHER_DIGITS)):
+            assert (redactor.next_line(other, 0) < 0) is (redactor.next_line(line, 0) < 0), line
+            assert not redactor.digits_matter(other), line
+    assert len(compared) > len(lines) * 0.8
 
 
 @pytest.mark.parametrize("line", [b"", b"x", b"insert " + b"x" * 201 + b"(password) values ('a')"], ids=["empty", "x", "far"])

@@ -3,6 +3,7 @@
 import sys
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import or_
 
@@ -66,6 +67,26 @@ class MarkedEntries:
             mark |= CONTEXT
         self.marks.append(mark)
         self.entries.append(entry)
+
+    def add_all(self, entries: Sequence[str], marks: "array[int]", errors: Sequence[int]) -> None:
+        """Add entries that continue no error, with marks that lack only CONTEXT. `errors`: numbers of the serious ones."""
+        first = start = len(self.marks)
+        self.entries += entries
+        self.marks += marks
+        for error in errors:
+            self._mark_near(start, first + error)
+            for before in range(max(0, first + error - CONTEXT_LINES), first + error):
+                self.marks[before] |= CONTEXT
+            self.near = CONTEXT_LINES
+            start = first + error + 1
+        self._mark_near(start, len(self.marks))
+
+    def _mark_near(self, start: int, stop: int) -> None:
+        """Mark the entries from `start` on that are near the error before them."""
+        near = min(self.near, stop - start)
+        for number in range(start, start + near):
+            self.marks[number] |= CONTEXT
+        self.near -= near
 
     def take(self, kept_back: int) -> Parsed:
         """Remove and return all entries but the last `kept_back`."""

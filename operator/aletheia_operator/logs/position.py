@@ -138,6 +138,13 @@ class ReadProgress:
         if key > self.last:
             self.last = key
 
+    def add_all(self, first: str, last: str, count: int) -> None:
+        """Count lines of one second that are in order of time: `count` lines from `first` to `last`."""
+        self.add(first)
+        self.of_second += count - 1
+        self.latest = last
+        self.last = max(self.last, last)
+
     def begin_second(self, key: str) -> None:
         """Count a line of another second than the previous line's."""
         self.first = self.first or key

@@ -5,9 +5,10 @@ as JSON, or longer than the limit, a secret may be split or escaped: then each l
 a rule of an admin or an Investigation may match: it may match the time that the runtime wrote before a line, or begin with `^`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from aletheia_operator.logs.clean_lines import CleanLines
 from aletheia_operator.logs.framing import Form, Framing, Line, decode
 from aletheia_operator.redact import Redactor
 
@@ -22,13 +23,26 @@ class RedactedFraming(Framing):
         super().__init__(form, max_line_bytes)
         self._redactor = redactor
         self._lines = redactor.lines() if redactor.is_on else None
+        self._clean = CleanLines(redactor)
         self.each = False
         """Whether `read` must see every line of the block: it redacts them."""
 
-    def begin(self, block: bytes) -> bytes:
-        """Return a block of lines without secrets, or as it is if they are redacted in `read`."""
+    def begin(self, block: bytes, shapes: Sequence[str] | None) -> bytes:
+        """Return a block of lines without secrets, or as it is if they are redacted in `read`.
+
+        `shapes`: of its lines (`shapes_of`), if there are any.
+        """
         self.each = self._lines is not None and (self._is_hard(block) or self._redactor.own_rules_match(block))
-        return block if self.each or self._lines is None else self._lines.feed(block)
+        if self.each or self._lines is None:
+            return block
+        if shapes is None or self._lines.state.is_open:
+            return self._lines.feed(block)
+        if self._clean.has(block, shapes):
+            return block
+        redacted = self._lines.feed(block)
+        if redacted is block:
+            self._clean.add(shapes)
+        return redacted
 
     @property
     def is_simple(self) -> bool:

@@ -29,7 +29,17 @@ from aletheia_operator.redact import (
     urls,
 )
 from aletheia_operator.redact.custom import Rule
-from aletheia_operator.redact.patterns import EveryLine, LineFinder, Pattern, PatternSet, compiled, loosened, new_pattern, span
+from aletheia_operator.redact.patterns import (
+    EveryLine,
+    LineFinder,
+    Pattern,
+    PatternSet,
+    compiled,
+    loosened,
+    new_pattern,
+    span,
+    with_any_digit,
+)
 from aletheia_operator.redact.placeholders import TOKEN
 
 OWN_MEMORY = 4 << 20
@@ -43,6 +53,8 @@ _ALONE = re.compile(r"\\[AzQ]|\(\?[a-zA-Z]*-|\\\(\?P?<|\[[^\]]*\(\?P?<")
 off, and the characters of a group's name where they are none."""
 _ANCHOR = re.compile(r"(\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|(\^)|\$")
 """An escaped character, a class, or the beginning or the end of a line."""
+DIGITS_MATTER = frozenset({"card", "okta-token", "ip-address", "phone"})
+"""Rules that ask which digit it is, for numbers that are frequent in logs. All others may find a line with any digits."""
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
 SECRET = "secret"  # noqa: S105  # label of secrets that no form recognises
 
@@ -82,7 +94,12 @@ class _BuiltIn:
         self._rules = [_Compiled(name, label, find) for name, label, _, find in table]
         patterns = [loosened(pattern) for _, _, pattern, _ in table]
         self._set = PatternSet(patterns)
-        self.gate = LineFinder([*patterns, *map(loosened, (*multiline.STARTS, *following.STARTS))])
+        exact = [loosened(pattern) for name, _, pattern, _ in table if name in DIGITS_MATTER]
+        others = [pattern for name, _, pattern, _ in table if name not in DIGITS_MATTER]
+        others += [*multiline.STARTS, *following.STARTS]
+        self.gate = LineFinder([*exact, *(with_any_digit(loosened(pattern)) for pattern in others)])
+        self.digits = LineFinder([with_any_digit(pattern) for pattern in exact])
+        """Finds the lines of which the gate may find some and not others with other digits."""
 
     def candidates(self, line: bytes) -> Iterator[_Compiled]:
         """Yield the rules that may find secrets in a line."""
@@ -114,12 +131,17 @@ class Engine:
 
     def __init__(self, level: Level, rules: tuple[Rule, ...]) -> None:
         self._own = _own(rules) if rules else None
-        self._parts: list[_BuiltIn | _Own] = [_of_level(level), *([self._own] if self._own else [])]
+        self._built_in = _of_level(level)
+        self._parts: list[_BuiltIn | _Own] = [self._built_in, *([self._own] if self._own else [])]
         self._token = compiled(TOKEN)
 
     def next_line(self, block: bytes, start: int, end: int | None = None) -> int:
         """Return the beginning of a line between `start` and `end` before which no rule matches a line; -1 if none does."""
         return min((line for part in self._parts if (line := part.gate.find(block, start, end)) >= 0), default=-1)
+
+    def digits_matter(self, line: bytes) -> bool:
+        """Return whether `next_line` may find this line with other digits in place of its own, although it does not now."""
+        return self._own is not None or self._built_in.digits.find(line, 0) >= 0
 
     def own_rules_match(self, block: bytes) -> bool:
         """Return whether a rule of an admin or an Investigation may match a part of a line that extends to the line's end."""

@@ -142,6 +142,26 @@ def loosened(pattern: str) -> str:
     return _COUNTED.sub(loosen, pattern)
 
 
+_DIGIT = re.compile(
+    r"(?P<kept>\\x[0-9a-fA-F]{2}|\\.|\{\d+(?:,\d*)?\}|\(\?P<\w+>)|(?P<class>\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\])|\d"
+)
+"""What is no digit of a text: an escaped character, a count, the name of a group. A class. A digit."""
+
+
+def with_any_digit(pattern: str) -> str:
+    """Return a pattern that matches wherever `pattern` does, also with other digits in the text. Rarely matches elsewhere."""
+
+    def any_digit(part: re.Match[str]) -> str:
+        if part["kept"]:
+            return part[0]
+        if part["class"] is None:
+            return r"\d"
+        matched = sum(re.match(part[0], digit) is not None for digit in "0123456789")
+        return rf"[\d{part[0][1:]}" if 0 < matched < 10 and part[0][1] != "^" else part[0]
+
+    return _DIGIT.sub(any_digit, pattern)
+
+
 @cache
 def compiled(pattern: str) -> Pattern:
     """Compile a built-in pattern, and cache it. Do not use it for patterns of users: the cache is not bounded."""

@@ -94,6 +94,10 @@ class Redactor:
         """Return the beginning of a line of a block before which no line has a secret; -1 if none has. `end`: where to stop."""
         return self._engine.next_line(block, start, end) if self._engine is not None else -1
 
+    def digits_matter(self, line: bytes) -> bool:
+        """Return whether `next_line` may find this line with other digits in place of its own, although it does not now."""
+        return self._engine is not None and self._engine.digits_matter(line)
+
     def own_rules_match(self, block: bytes) -> bool:
         """Return whether a rule of an admin or an Investigation may match a part of a line that extends to the line's end."""
         return self._engine is not None and self._engine.own_rules_match(block)
