@@ -18,7 +18,7 @@ from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kill_timer import EXIT_CODE, end_process_after
 from aletheia_operator.clients.kubernetes import Kubernetes, connect
 from aletheia_operator.clients.lease import Lease, LeaseTimes
-from aletheia_operator.handlers.event_loop import Loop
+from aletheia_operator.handlers.event_loop import new_loop
 from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import FenceLost, fence_name, fenced
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -55,7 +55,7 @@ def run(settings: Settings, owner: InvestigationReference) -> int:
     except WrongSetting as e:
         log.error("%s", e)
         return TO_BE_RESUMED
-    with about(namespace=owner.namespace, name=owner.name), asyncio.Runner(loop_factory=Loop) as runner:
+    with about(namespace=owner.namespace, name=owner.name), asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_run(setup, owner, settings.scope.operator_namespace))
 
 

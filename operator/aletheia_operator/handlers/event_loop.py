@@ -23,6 +23,8 @@ from aletheia_operator import metrics
 INTERVAL_SECONDS = 0.05
 LONG_SECONDS = 0.25
 """Pauses of at least this length are reported."""
+SWITCH_SECONDS = 0.001
+"""How long another thread may compute before the loop's thread continues, which gives way at each read and write."""
 QUIET_SECONDS = 10.0
 """Least time between two log lines; pauses in between are counted in the next one."""
 
@@ -47,6 +49,12 @@ class Loop(uvloop.Loop):
     ) -> Any:
         """Return what `socket.getaddrinfo` returns, as it does."""
         return await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+
+def new_loop() -> Loop:
+    """Return an event loop for this process, which waits less for other threads than by Python's default of 5 ms."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return Loop()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from aletheia_operator.clients.kubelet import Kubelets
 from aletheia_operator.clients.lease import Lease, LeaseTimes
 from aletheia_operator.clients.pace import Pace
 from aletheia_operator.handlers import datasources, loops
-from aletheia_operator.handlers.event_loop import Loop, LoopWatch
+from aletheia_operator.handlers.event_loop import LoopWatch, new_loop
 from aletheia_operator.handlers.events import EventRecorder
 from aletheia_operator.handlers.fence import fence_name
 from aletheia_operator.handlers.identity import OperatorIdentity
@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
         os.environ["KUBECONFIG"] = str(settings.scope.kubeconfig)  # the only way to name one to kopf
     namespaces, handlers = settings.scope.namespaces, registry(settings)
     exempt_from_collections()
-    with asyncio.Runner(loop_factory=Loop) as runner:  # as kopf's own command does
+    with asyncio.Runner(loop_factory=new_loop) as runner:  # as kopf's own command does
         kopf.run(
             loop=runner.get_loop(),
             registry=handlers,
