@@ -10,7 +10,7 @@ from typing import Any
 
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
-from aletheia_operator.fetchers.base import Entries, Fetcher, Window
+from aletheia_operator.fetchers.base import Batch, Fetcher, Window, parts_of
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import EntryBuffer, encoded, write_artifact
 from tests.support.fetching import Fetched, build_sources
@@ -21,8 +21,9 @@ def capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: Path, *
     return asyncio.run(_capture(fetcher, source, span, directory, spec))
 
 
-def _add(entries: EntryBuffer, batch: Entries) -> None:
-    entries.add(encoded(batch))
+def _add(entries: EntryBuffer, batch: Batch) -> None:
+    for part in parts_of(batch):
+        entries.add(encoded(part))
 
 
 def peak_mb() -> float:

@@ -15,7 +15,7 @@ from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.clients.endpoint import Endpoint
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.http import Http
-from aletheia_operator.fetchers.base import DataSources, Document, Fetcher, Missing, Sources, Window
+from aletheia_operator.fetchers.base import DataSources, Document, Fetcher, Missing, Sources, Window, parts_of
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.scratch import Scratch
 from aletheia_operator.session.artifact import encoded
@@ -84,7 +84,8 @@ async def _fetch(
                 entries: list[Any] = []
                 fetched.entries.append(entries)
                 async for batch in document.batches:
-                    entries += orjson.loads(b"[" + encoded(batch).block + b"]")
+                    for part in parts_of(batch):
+                        entries += orjson.loads(b"[" + encoded(part).block + b"]")
                 fetched.missing += document.outcome.missing
         except SourceError as e:
             fetched.missing.append(Missing(question.target, e.reason, e.message))

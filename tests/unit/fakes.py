@@ -19,7 +19,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, error_of
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources, Window
+from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources, Window, parts_of
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.investigate.threads import to_the_end
 from aletheia_operator.logs.pool import ParsedRun, Parsers
@@ -343,7 +343,8 @@ async def entries_of(document: Document) -> list[Any]:
     """All entries of a document, as they are read from its file later."""
     entries: list[Any] = []
     async for batch in document.batches:
-        entries += json.loads(b"[" + batch.block + b"]") if isinstance(batch, Encoded) else batch
+        for part in parts_of(batch):
+            entries += json.loads(b"[" + part.block + b"]") if isinstance(part, Encoded) else part
     return entries
 
 

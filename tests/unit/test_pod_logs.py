@@ -6,7 +6,7 @@ No line is lost silently, or assigned to another run.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,6 @@ from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN
 from aletheia_operator.logs.pool import Parsers
 from aletheia_operator.logs.run import WorkerFault
 from aletheia_operator.logs.worker_process import WorkerEnded
-from aletheia_operator.text.batches import Encoded
 from tests.unit.fakes import (
     Content,
     FakeKubernetes,
@@ -451,6 +450,7 @@ async def test_what_was_read_until_a_cancellation_is_kept(steps: int) -> None:
 
 async def collect(document: Document, entries: list[Any]) -> None:
     """Append the document's entries until they end or break off."""
-    async for batch in document.batches:
-        assert isinstance(batch, Encoded)
-        entries += json.loads(b"[" + batch.block + b"]")
+    async for blocks in document.batches:
+        assert isinstance(blocks, Iterator)
+        for block in blocks:
+            entries += json.loads(b"[" + block.block + b"]")

@@ -5,7 +5,7 @@ A fetcher is one module or package with one class. Fetchers import neither each 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -187,6 +187,16 @@ class Outcome:
 
 
 Entries = list[Any] | Encoded
+Batch = Entries | Iterator[Encoded]
+"""Entries, or an iterator that reads them from a file, so it blocks."""
+
+
+def parts_of(batch: Batch) -> Iterator[Entries]:
+    """Yield the entries of a batch."""
+    if isinstance(batch, Iterator):
+        yield from batch
+    else:
+        yield batch
 
 
 @dataclass
@@ -194,14 +204,15 @@ class Document:
     """An answer before it is saved as an artifact.
 
     `name`: the parts of the file's name. `metadata`: what was asked. `batches` yields the raw entries; the entries before a
-    SourceError are kept. `outcome` is complete once `batches` ended. `target`: shown in status; None: the question's target.
+    SourceError are kept. An iterator of entries is read in the thread that saves them, before the next is requested.
+    `outcome` is complete once `batches` ended. `target`: shown in status; None: the question's target.
     """
 
     category: str
     source: str
     name: tuple[str, ...]
     metadata: dict[str, Any]
-    batches: AsyncGenerator[Entries, None]
+    batches: AsyncGenerator[Batch, None]
     outcome: Outcome
     target: str | None = None
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import SourceError
-from aletheia_operator.fetchers.base import Document, Entries, Missing, Outcome, Question, Window, internal_error
+from aletheia_operator.fetchers.base import Batch, Document, Missing, Outcome, Question, Window, internal_error, parts_of
 from aletheia_operator.investigate.budget import Account, Usage
 from aletheia_operator.investigate.deadline import Deadline
 from aletheia_operator.investigate.entry_readers import EntryReader, EntryReaders
@@ -172,9 +172,7 @@ class Saver:
                 return False
             async with aclosing(_entries(question, document)) as batches:
                 async for batch in batches:
-                    await in_thread(self.tools.saving, _add, entries, reader, batch)
-                    usage.waiting_bytes = entries.size_bytes
-                    if spent := self._spent(entries):
+                    if spent := await in_thread(self.tools.saving, self._add, entries, reader, batch, usage):
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
                         break
         except asyncio.CancelledError:
@@ -184,6 +182,17 @@ class Saver:
             return True
         return False
 
+    def _add(self, entries: EntryBuffer, reader: EntryReader, batch: Batch, usage: Usage) -> str | None:
+        """Add a batch. Returns why the artifact is cut after it, or within it; None while there is room. Blocks."""
+        for part in parts_of(batch):
+            added = encoded(part)
+            entries.add(added)
+            reader.read(part, added)
+            usage.waiting_bytes = entries.size_bytes
+            if spent := self._spent(entries):
+                return spent
+        return None
+
     def _spent(self, entries: EntryBuffer) -> str | None:
         """Return why the artifact is cut here, for a gap; None while there is room."""
         if entries.size_bytes >= self.tools.max_artifact_bytes:
@@ -192,13 +201,7 @@ class Saver:
         return f"the artifact was cut: {spent}" if spent else None
 
 
-def _add(entries: EntryBuffer, reader: EntryReader, batch: Entries) -> None:
-    added = encoded(batch)
-    entries.add(added)
-    reader.read(batch, added)
-
-
-async def _entries(question: Question, document: Document) -> AsyncGenerator[Entries, None]:
+async def _entries(question: Question, document: Document) -> AsyncGenerator[Batch, None]:
     """Yield the document's entries. If the source fails, they end, and a gap is added."""
     missing = document.outcome.missing
     try:

@@ -7,7 +7,35 @@ from operator import itemgetter
 
 from aletheia_operator.text.batches import KEY, SEPARATOR, Encoded
 
+BLOCKS_AT_ONCE = 16
+"""Blocks that a thread reads in one go: to change to another thread can take as long as to save a block."""
 Keyed = tuple[bytes, bytes, int]  # sort key, entry, level code
+
+
+class Merged:
+    """Merged runs, some blocks at a time. `ended`: there are no more blocks."""
+
+    def __init__(self, runs: Sequence[Iterator[Encoded]]) -> None:
+        self.ended = False
+        self._blocks = merge(runs)
+        self._fault: Exception | None = None
+
+    def some(self) -> Iterator[Encoded]:
+        """Yield up to BLOCKS_AT_ONCE blocks. If one cannot be read, they end. Blocks."""
+        for _ in range(BLOCKS_AT_ONCE):
+            try:
+                block = next(self._blocks, None)
+            except Exception as e:
+                self._fault, block = e, None
+            if block is None:
+                self.ended = True
+                return
+            yield block
+
+    def check(self) -> None:
+        """Raise what ended the blocks before their time. Call it after each iteration: it is no fault of the reader."""
+        if self._fault is not None:
+            raise self._fault
 
 
 def merge(runs: Sequence[Iterator[Encoded]]) -> Iterator[Encoded]:

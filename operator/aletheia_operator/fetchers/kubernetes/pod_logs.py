@@ -5,7 +5,7 @@ Entries wait in spools until every run was read.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 from typing import Literal
 
@@ -21,7 +21,7 @@ from aletheia_operator.fetchers.kubernetes.logs_by_node import Directory
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.restarts import Restarts, States
 from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
-from aletheia_operator.logs.merge import merge
+from aletheia_operator.logs.merge import Merged
 from aletheia_operator.text.batches import Encoded
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,11 @@ class PodLogs:
         """Logs of every run, in the order of the pod's containers."""
         return [log for container in self.containers for log in container.in_order]
 
-    async def batches(self) -> AsyncGenerator[Encoded, None]:
-        """Yield the entries. If the Investigation ends before all was read, the entries so far are yielded."""
+    async def batches(self) -> AsyncGenerator[Iterator[Encoded], None]:
+        """Yield the entries, in iterators that read the spools: they block.
+
+        If the Investigation ends before all was read, the entries so far are yielded.
+        """
         cancelled: asyncio.CancelledError | None = None
         try:
             try:
@@ -76,9 +79,10 @@ class PodLogs:
                 cancelled = e
                 release = await self._merging()
             try:
-                merged = merge([log.result.spool.blocks() for log in self.logs if log.result is not None])
-                while (block := await asyncio.to_thread(next, merged, None)) is not None:
-                    yield block
+                merged = Merged([log.result.spool.blocks() for log in self.logs if log.result is not None])
+                while not merged.ended:
+                    yield merged.some()
+                    merged.check()
             finally:
                 release()
             if cancelled is not None:
