@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
@@ -15,7 +17,7 @@ from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import MARK, MarkedEntries, alike_of, bucket_of
 from aletheia_operator.logs.merge import merge
 from aletheia_operator.logs.spool import Spool
-from aletheia_operator.text.batches import END_LINES, SEPARATOR, Encoded
+from aletheia_operator.text.batches import LEVEL_CODES, SEPARATOR, Encoded, numbers_of
 from tests.unit.evidence import END, START, parsed
 from tests.unit.fakes import make_scratch
 
@@ -134,9 +136,19 @@ def test_numbers_are_kept_with_the_entries_of_one_run() -> None:
     second.close()
 
 
-@pytest.mark.parametrize("count", [1, END_LINES - 1, END_LINES, END_LINES + 1, 2 * END_LINES, 3 * END_LINES])
-def test_a_line_is_found_without_splitting_the_block(count: int) -> None:
-    """At both ends of the block."""
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_lines_are_found_without_splitting_the_block(count: int) -> None:
+    """One, some or most of them, and whether the block was split before or not."""
     block = Encoded(SEPARATOR.join(b"%d" % number for number in range(count)), bytes(count))
-    for number in {0, count // 3, END_LINES - 1, count - END_LINES, count - 1} & {*range(count)}:
-        assert replace(block).line(number) == block.lines[number]
+    assert replace(block).first == block.lines[0]
+    for number in range(count):
+        assert replace(block).line(number) == block.line(number) == block.lines[number]
+    for some in ([], [count - 1], [*range(0, count, 7)], [*range(count)]):
+        assert replace(block).lines_of(some) == [block.lines[number] for number in some]
+
+
+@given(st.lists(st.sampled_from(range(len(LEVEL_CODES)))), st.sampled_from([(1,), (0, 5), (5, 6)]))
+def test_numbers_of_levels(codes: list[int], wanted: tuple[int, ...]) -> None:
+    """Few or many of a block."""
+    table = bytes(code in wanted for code in range(256))
+    assert numbers_of(table, bytes(codes)) == [number for number, code in enumerate(codes) if code in wanted]

@@ -10,7 +10,7 @@ import orjson
 from aletheia_operator.findings.entry_text import text_of
 from aletheia_operator.findings.line_groups import run_of
 from aletheia_operator.findings.log_facts import LAST_ERRORS
-from aletheia_operator.findings.stack_reasons import has_continuation, with_reason
+from aletheia_operator.findings.stack_reasons import has_continuation, may_have_continuations, with_reason
 from aletheia_operator.text.batches import Encoded
 
 MAX_BYTES = 2_000  # of an error that is kept encoded
@@ -32,7 +32,7 @@ class LastErrors:
         """Read a block. `serious`: the numbers of its errors; `before`: number of entries before it; `runs`: known runs."""
         if not serious:
             return
-        run = run_of(entries.line(serious[-1])) if entries.alike else b""  # such blocks have entries of one run only
+        run = run_of(entries.first) if entries.alike else b""  # such blocks have entries of one run only
         if not run or run != self._latest_run or len(serious) < LAST_ERRORS:
             self._take_latest()
         self._latest, self._latest_run = (serious[-_LOOKED_AT:], entries, before, runs), run
@@ -42,17 +42,20 @@ class LastErrors:
         if self._latest is None:
             return
         (serious, entries, before, runs), self._latest = self._latest, None
+        if self._latest_run:
+            serious = serious[-LAST_ERRORS:]
         left = Counter[bytes]()
         found: list[tuple[bytes, int, bytes | Mapping[str, Any]]] = []
+        continued = may_have_continuations(entries)
         for number in reversed(serious):
             if left.total() >= LAST_ERRORS * max(1, runs):
                 break
             line = entries.line(number)
-            run = run_of(line)
+            run = self._latest_run or run_of(line)
             left[run] += 1
             if left[run] > LAST_ERRORS:
                 continue
-            if len(line) > MAX_BYTES or has_continuation(number, entries):
+            if len(line) > MAX_BYTES or (continued and has_continuation(number, entries)):
                 entry, at = with_reason(entries.entry(number), number, entries)
                 found.append((run, before + at, entry))
             else:

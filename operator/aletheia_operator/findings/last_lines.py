@@ -7,6 +7,7 @@ import orjson
 
 from aletheia_operator.findings.entry_text import cut_middle, text_of
 from aletheia_operator.findings.finding import Artifact, Link
+from aletheia_operator.findings.line_groups import run_of
 from aletheia_operator.findings.log_facts import LAST_LINES, MAX_LINE, Line, RunFacts
 from aletheia_operator.text.batches import KEY, Encoded
 
@@ -25,6 +26,8 @@ class LastLines:
     _kept: dict[bytes, deque[tuple[bytes, int]]] = field(default_factory=dict)
     """Encoded entries with their number in the artifact."""
     _size_bytes: int = 0
+    _latest: tuple[Encoded, int] | None = None
+    _latest_run: bytes = b""
 
     def expect(self, container: str, run: int | None, facts: RunFacts) -> None:
         """Keep the last lines of this run in `facts`."""
@@ -32,16 +35,34 @@ class LastLines:
         self._runs[orjson.dumps(head)[1:-1] + b","] = facts
 
     def read(self, entries: Encoded, artifact: Artifact, before: int) -> None:
-        """Read a block. `before`: number of entries of the artifact before it."""
+        """Read a block. `before`: number of entries of the artifact before it.
+
+        It is looked at when the next one has come, and only if that has not enough lines of the same run.
+        """
+        run = run_of(entries.first) if entries.alike else b""  # such blocks have entries of one run only
+        if not run or run != self._latest_run or entries.count < LAST_LINES:
+            self._take_latest(artifact)
+        self._latest, self._latest_run = (entries, before), run
+
+    def _take_latest(self, artifact: Artifact) -> None:
+        """Keep the last lines of the latest block."""
+        if self._latest is None:
+            return
+        (entries, before), self._latest = self._latest, None
         block = entries.block
         for head in self._runs:
             for start, end, number in reversed(_last_of(head, block, entries.count)):
                 self._kept.setdefault(head, deque(maxlen=LAST_LINES)).append((block[start:end], before + number))
                 self._size_bytes += end - start
         if self._size_bytes > MAX_BYTES:
-            self.decode(artifact)
+            self._decode(artifact)
 
-    def decode(self, artifact: Artifact) -> None:
+    def end(self, artifact: Artifact) -> None:
+        """Add all lines to the facts of their runs."""
+        self._take_latest(artifact)
+        self._decode(artifact)
+
+    def _decode(self, artifact: Artifact) -> None:
         """Add the lines that are kept encoded to the facts of their runs."""
         for head, kept in self._kept.items():
             for line, number in kept:

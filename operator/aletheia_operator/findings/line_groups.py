@@ -193,9 +193,8 @@ def _keys_of(entries: Encoded, numbers: list[int]) -> tuple[bytes, list[bytes]]:
 
     The key of an error has the first line of the stack trace that follows it, too.
     """
-    lines, codes = entries.lines, entries.codes
-    chosen = lines if len(numbers) == entries.count else [lines[number] for number in numbers]
-    joined = entries.block if chosen is lines else b"\n".join(chosen)
+    chosen, codes = entries.lines_of(numbers), entries.codes
+    joined = entries.block if len(numbers) == entries.count else b"\n".join(chosen)
     keys = joined.translate(_DIGITS).split(b"\n")
     if numbers[-1] == entries.count - 1:
         keys[-1] += b","  # the last entry of a block has no separator

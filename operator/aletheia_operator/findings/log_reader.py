@@ -16,7 +16,7 @@ from aletheia_operator.findings.error_categories import CALLS, CAUSED_BY, catego
 from aletheia_operator.findings.finding import Artifact, Link
 from aletheia_operator.findings.last_errors import LastErrors
 from aletheia_operator.findings.last_lines import LastLines
-from aletheia_operator.findings.line_choice import SERIOUS_LINES, LineChoice, numbers_of
+from aletheia_operator.findings.line_choice import LineChoice
 from aletheia_operator.findings.line_groups import Block, Group, Known, LineGroups, stamp_of
 from aletheia_operator.findings.log_facts import MAX_LINE, MAX_RUNS, Line, LogFacts, RunFacts
 from aletheia_operator.findings.own_rules import Matches, OwnRules
@@ -65,7 +65,7 @@ class LogReader:
     def read(self, entries: Encoded) -> None:
         if not entries.count:
             return
-        serious = numbers_of(SERIOUS_LINES, entries.codes)
+        serious = entries.serious
         self._errors += len(serious)
         numbers = self._choice.of(entries, serious) if self._decoded < MAX_DECODED else serious
         latest: dict[tuple[str, int | None], int] = {}
@@ -156,7 +156,7 @@ class LogReader:
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
         self._artifact.path = path
-        self._last_lines.decode(self._artifact)
+        self._last_lines.end(self._artifact)
         self._keep_last_errors()
         self._own.add(self._own_matches)
         facts = self._facts

@@ -64,7 +64,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
             return cut_middle(text_of(entries.entry(after)).strip(), MAX_LINE), after
         if names_logger and not reported[0]:
             reported = str(entries.entry(after).get("line") or "").strip(), after
-        if not announced and (_FRAME in (raw := entries.lines[after]) or not _may_give_reason(raw)):
+        if not announced and (_FRAME in (raw := entries.line(after)) or not _may_give_reason(raw)):
             continue
         line = str(entries.entry(after).get("line") or "")  # its message may lack the exception's class
         if line.startswith(CAUSED_BY):
@@ -81,7 +81,7 @@ def _reason_after(number: int, entries: Encoded, text: str, *, fatal: bool) -> t
         elif announced and gives_reason(line):
             reported = line.strip(" |\t"), after
     reason, at = found if found[0] else reported
-    if reason.endswith(":") and at + 1 < entries.count and _HEAD in entries.lines[at + 1][:_HEAD_WITHIN]:
+    if reason.endswith(":") and at + 1 < entries.count and _HEAD in entries.line(at + 1)[:_HEAD_WITHIN]:
         announced_line = text_of(entries.entry(at + 1)).strip()
         reason = reason if announced_line.startswith("at ") else f"{reason} {announced_line}"
     return cut_middle(reason, MAX_LINE), at
@@ -91,8 +91,9 @@ def without_frames(numbers: list[int], entries: Encoded) -> list[int]:
     """Return these lines without the indented lines of stack traces."""
     if not numbers:
         return numbers
-    lines, (tab, blank) = entries.lines, _INDENTED
-    return [n for n in numbers if _HEAD not in lines[n] or not (tab in lines[n] or blank in lines[n])]
+    tab, blank = _INDENTED
+    lines = zip(numbers, entries.lines_of(numbers), strict=True)
+    return [number for number, line in lines if _HEAD not in line or not (tab in line or blank in line)]
 
 
 def may_have_continuations(entries: Encoded) -> bool:
@@ -104,23 +105,23 @@ def shown_of(number: int, entries: Encoded) -> bytes:
     """Return the first line of the stack trace that follows an error, encoded, without its time; b'' if none follows."""
     if not has_continuation(number, entries):
         return b""
-    after = number + 1 if _HEAD in entries.lines[number + 1][:_HEAD_WITHIN] else number + 2
-    return entries.lines[after][KEY.stop :] if after < entries.count else b"?"
+    after = number + 1 if _HEAD in entries.line(number + 1)[:_HEAD_WITHIN] else number + 2
+    return entries.line(after)[KEY.stop :] if after < entries.count else b"?"
 
 
 def has_continuation(number: int, entries: Encoded) -> bool:
     """Return whether a stack trace may follow an error: the next line continues one, or is empty."""
     if number + 1 >= entries.count:
         return False
-    line = entries.lines[number + 1]
+    line = entries.line(number + 1)
     return _HEAD in line[:_HEAD_WITHIN] or line.removesuffix(b",").endswith(_EMPTY)
 
 
 def _continuations(number: int, entries: Encoded) -> Iterator[int]:
     """Yield the lines that continue an error, at most MAX_FRAMES."""
-    head = _HEAD + entries.lines[number][KEY]
+    head = _HEAD + entries.line(number)[KEY]
     for after in range(number + 1, min(number + 1 + MAX_FRAMES, entries.count)):
-        line = entries.lines[after]
+        line = entries.line(after)
         if head in line[:_HEAD_WITHIN]:
             yield after
         elif after > number + 1 or not line.removesuffix(b",").endswith(_EMPTY):  # an empty line may precede the exception

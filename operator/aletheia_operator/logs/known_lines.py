@@ -12,10 +12,11 @@ from aletheia_operator.logs.known_shapes import KnownShape, KnownShapes, Warning
 from aletheia_operator.logs.marks import ALIKE_BITS, MARK
 from aletheia_operator.logs.position import ReadProgress
 from aletheia_operator.logs.run_settings import RunSettings
-from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE, SERIOUS_CODES
+from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE, SERIOUS_CODES, numbers_of
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
 _WARNING = LEVEL_CODES.index("WARN")
+_WARNINGS = bytes(level == "WARN" for level in LEVEL_CODES).ljust(256, b"\0")
 _UNKNOWN = len(LEVEL_CODES)
 """Stands for the level code of a line without a known shape."""
 
@@ -112,14 +113,12 @@ class KnownLines:
         stop = start + len(rows)
         codes = block.codes[start:stop]
         marks = array(MARK, list(codes))
-        errors = [match.start() for match in SERIOUS_CODES.finditer(codes)]
+        errors = numbers_of(SERIOUS_CODES, codes)
         for number in errors:
             alike = self._writer.count.add_message(rows[number][1])
             marks[number] |= (alike if codes[number] == SERIOUS_CODE else 0) << ALIKE_BITS
-        number = codes.find(_WARNING)
-        while number >= 0:
+        for number in numbers_of(_WARNINGS, codes):
             marks[number] |= self._warnings.number_of(block.shapes[start + number]) << ALIKE_BITS
-            number = codes.find(_WARNING, number + 1)
         entries, join = [], "".join
         for shape, row in zip(cast("list[KnownShape]", block.known[start:stop]), rows, strict=True):
             pieces = shape.pieces

@@ -7,13 +7,16 @@ trace_id, traceId, trace.id, otelTraceID, X-B3-TraceId and the like, in JSON, lo
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from aletheia_operator.api.expressions import compiled
 from aletheia_operator.text.batches import KEY, SEPARATOR
 
+_NAME = rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":[\s\v]?\{\\*\"id)"
 _MENTION = re.compile(
-    rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":\s?\{\\*\"id)"  # the names' ends: a fixed beginning is found fast
-    rb"[\\\"':=\s\[(]{1,12}"
+    _NAME  # the names' ends: a fixed beginning is found fast
+    + rb"[\\\"':=\s\[(]{1,12}"
     rb"(?:(?!ff)[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}"
     rb"|([0-9a-fA-F]{1,32}):[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,16}:[0-9a-fA-F]{1,2}"
     rb"|([0-9a-fA-F]{32}|[0-9a-fA-F]{16}))(?![0-9a-zA-Z_])"
@@ -35,7 +38,8 @@ class TraceIds:
     def search(self, block: bytes) -> None:
         """Search the next entries, in order. `block`: encoded entries with SEPARATOR between."""
         end, time, is_error = 0, "", False  # of the entry that the last id was in
-        for match in _MENTION.finditer(block):
+        first = _name().search(block)
+        for match in _MENTION.finditer(block, first.start()) if first else ():
             trace_id = normalized(next(group for group in match.groups() if group is not None).decode())
             if trace_id is None or trace_id in self.error_ids:
                 continue
@@ -55,6 +59,12 @@ class TraceIds:
 
     def to_json(self) -> dict[str, Any]:
         return {"limit": self.limit, "error_ids": self.error_ids, "ids": self.ids, "more": self.more}
+
+
+@lru_cache(maxsize=1)
+def _name() -> Any:
+    """Return a pattern for the name of a trace id. Most blocks have none, and RE2 finds that out in half the time."""
+    return compiled(_NAME)
 
 
 def first_id(text: bytes) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from aletheia_operator.text.batches import SERIOUS
+from aletheia_operator.text.batches import SERIOUS, Encoded
 from aletheia_operator.text.display import one_line
 from aletheia_operator.timeline.moments import Moment
 
@@ -51,11 +51,27 @@ class ErrorWatch:
         """Count a log entry. `index`: its position in the artifact."""
         if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
             return
+        self._count(self._container_of(entry, index), entry["timestamp"], index)
+
+    def read(self, entries: Encoded, before: int) -> None:
+        """Count the errors of a block. `before`: number of entries before it."""
+        serious = entries.serious
+        if not entries.alike:
+            for number in serious:
+                self.add(entries.entry(number), before + number)
+        elif serious:  # a block of one run, so decoding one is enough
+            container = self._container_of(entries.entry(serious[0]), before + serious[0])
+            for number, stamp in zip(serious, entries.times_of(serious), strict=True):
+                self._count(container, stamp, before + number)
+
+    def _container_of(self, entry: Mapping[str, Any], index: int) -> _Container:
         container = self._containers.get(entry["container"])
         if container is None:
             container = self._containers[entry["container"]] = _Container(entry, index)
+        return container
+
+    def _count(self, container: _Container, stamp: str, index: int) -> None:
         container.count += 1
-        stamp = entry["timestamp"]
         number = self._bucket_of(stamp)
         bucket = container.buckets.get(number)
         if bucket is None:

@@ -48,10 +48,9 @@ class Reader:
             self.count += 1
 
     def _read_encoded(self, entries: Encoded) -> None:
-        """Read encoded log entries. Only errors are decoded."""
+        """Read encoded log entries. Only errors are looked at."""
         assert self.watch is not None
-        for number, entry in entries.serious:
-            self.watch.add(entry, self.count + number)
+        self.watch.read(entries, self.count)
         self.count += entries.count
 
     def close(self, path: str, metadata: Mapping[str, Any]) -> None:
