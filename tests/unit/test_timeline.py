@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from aletheia_operator.text.batches import SEPARATOR, SERIOUS_CODE, Encoded
 from aletheia_operator.timeline import Timeline
 from aletheia_operator.timeline.bursts import ErrorWatch
 from aletheia_operator.timeline.moments import of_event, of_object
@@ -166,6 +167,24 @@ def test_a_burst_begins_with_its_first_error() -> None:
         watch.add({"timestamp": stamp, "container": "app", "level": "ERROR", "line": "x"}, index)
     (burst,) = [moment for moment in watch.moments("pod/a") if moment.kind == "ErrorBurst"]
     assert (burst.timestamp, burst.end, burst.entry) == ("2026-11-22T11:30:10.5Z", "2026-11-22T11:30:26.5Z", 9)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_errors_of_a_block_count_as_each_of_them(in_order: bool) -> None:
+    """The result is the same for blocks of one run, whether their times are in order or not."""
+    seconds = [second for second in range(7, 47) for _ in range(4)]
+    entries: list[dict[str, Any]] = [
+        {"timestamp": f"2026-11-22T11:30:{second:02}.{number:09}Z", "container": "app", "level": "ERROR", "line": "x"}
+        for number, second in enumerate(seconds if in_order else seconds[80:] + seconds[:80])
+    ]
+    each, whole = ErrorWatch(START, END), ErrorWatch(START, END)
+    for index, entry in enumerate(entries):
+        each.add(entry, index)
+    for at in range(0, len(entries), 50):
+        some = entries[at : at + 50]
+        block = SEPARATOR.join(map(orjson.dumps, some))
+        whole.read(Encoded(block, bytes([SERIOUS_CODE]) * len(some), alike=[1] * len(some)), at)
+    assert [*whole.moments("pod/a")] == [*each.moments("pod/a")]
 
 
 def test_errors_that_never_stop_are_no_burst() -> None:

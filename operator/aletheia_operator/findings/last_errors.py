@@ -43,25 +43,16 @@ class LastErrors:
             return
         (serious, entries, before, runs), self._latest = self._latest, None
         if self._latest_run:
-            serious = serious[-LAST_ERRORS:]
-        left = Counter[bytes]()
-        found: list[tuple[bytes, int, bytes | Mapping[str, Any]]] = []
+            chosen = [(self._latest_run, number) for number in serious[-LAST_ERRORS:]]
+        else:
+            chosen = _last_of_runs(serious, entries, runs)
         continued = may_have_continuations(entries)
-        for number in reversed(serious):
-            if left.total() >= LAST_ERRORS * max(1, runs):
-                break
-            line = entries.line(number)
-            run = self._latest_run or run_of(line)
-            left[run] += 1
-            if left[run] > LAST_ERRORS:
-                continue
-            if len(line) > MAX_BYTES or (continued and has_continuation(number, entries)):
-                entry, at = with_reason(entries.entry(number), number, entries)
-                found.append((run, before + at, entry))
-            else:
-                found.append((run, before + number, line))
-        for run, at, error in reversed(found):
-            self._kept.setdefault(run, deque(maxlen=LAST_ERRORS)).append((at, error))
+        for run, number in chosen:
+            error: bytes | Mapping[str, Any] = entries.line(number)
+            at = number
+            if len(error) > MAX_BYTES or (continued and has_continuation(number, entries)):
+                error, at = with_reason(entries.entry(number), number, entries)
+            self._kept.setdefault(run, deque(maxlen=LAST_ERRORS)).append((before + at, error))
 
     @property
     def last_text(self) -> str:
@@ -76,6 +67,20 @@ class LastErrors:
         kept = [pair for errors in self._kept.values() for pair in errors]
         for at, error in sorted(kept, key=lambda pair: pair[0]):
             yield at, _decoded(error)
+
+
+def _last_of_runs(serious: list[int], entries: Encoded, runs: int) -> list[tuple[bytes, int]]:
+    """Return the last LAST_ERRORS of these errors of each run, in order, with the run. `runs`: known runs."""
+    found: list[tuple[bytes, int]] = []
+    seen = Counter[bytes]()
+    for number in reversed(serious):
+        if seen.total() >= LAST_ERRORS * max(1, runs):
+            break
+        run = run_of(entries.line(number))
+        seen[run] += 1
+        if seen[run] <= LAST_ERRORS:
+            found.append((run, number))
+    return found[::-1]
 
 
 def _decoded(error: bytes | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -106,7 +106,7 @@ def _matching(pattern: Any, entries: Encoded, numbers: list[int]) -> Iterator[in
 def _pieces(entries: Encoded, numbers: list[int]) -> Iterator[tuple[list[int], bytes]]:
     """Yield groups of these lines, with their numbers. A group is small, unless a single line is long."""
     start, size = 0, 0
-    lines = entries.lines_of(numbers)
+    lines = entries.lines_of(numbers) if numbers else []
     for at, line in enumerate(lines):
         size += len(line)
         if size > PIECE_BYTES or at + 1 == len(numbers):

@@ -1,8 +1,10 @@
 """Finds the first error and the bursts of errors of each container in a pod's log entries. Pure; memory is flat."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import le
 from typing import Any
 
 from aletheia_operator.text.batches import SERIOUS, Encoded
@@ -40,7 +42,7 @@ class ErrorWatch:
     """
 
     def __init__(self, start: datetime, end: datetime) -> None:
-        self._start = start
+        self._start = start.astimezone(UTC).replace(tzinfo=None)
         seconds = (end - start).total_seconds()
         self.bucket_seconds = max(MIN_BUCKET_SECONDS, seconds / MAX_BUCKETS)
         self._number = max(1.0, seconds / self.bucket_seconds)
@@ -51,7 +53,7 @@ class ErrorWatch:
         """Count a log entry. `index`: its position in the artifact."""
         if entry.get("level") not in SERIOUS or not entry.get("timestamp"):
             return
-        self._count(self._container_of(entry, index), entry["timestamp"], index)
+        self._count(self._container_of(entry, index), [entry["timestamp"]], index)
 
     def read(self, entries: Encoded, before: int) -> None:
         """Count the errors of a block. `before`: number of entries before it."""
@@ -61,8 +63,13 @@ class ErrorWatch:
                 self.add(entries.entry(number), before + number)
         elif serious:  # a block of one run, so decoding one is enough
             container = self._container_of(entries.entry(serious[0]), before + serious[0])
-            for number, stamp in zip(serious, entries.times_of(serious), strict=True):
-                self._count(container, stamp, before + number)
+            stamps = entries.times_of(serious)
+            in_order = all(map(le, stamps, stamps[1:]))
+            start = 0
+            while start < len(stamps):
+                end = self._end_of_bucket(stamps, start) if in_order else start + 1
+                self._count(container, stamps[start:end], before + serious[start])
+                start = end
 
     def _container_of(self, entry: Mapping[str, Any], index: int) -> _Container:
         container = self._containers.get(entry["container"])
@@ -70,14 +77,15 @@ class ErrorWatch:
             container = self._containers[entry["container"]] = _Container(entry, index)
         return container
 
-    def _count(self, container: _Container, stamp: str, index: int) -> None:
-        container.count += 1
-        number = self._bucket_of(stamp)
+    def _count(self, container: _Container, stamps: list[str], index: int) -> None:
+        """Count errors of one bucket. `index`: of the first of them."""
+        container.count += len(stamps)
+        number = self._bucket_of(stamps[0])
         bucket = container.buckets.get(number)
         if bucket is None:
-            bucket = container.buckets[number] = _Bucket(index, stamp, stamp)
-        bucket.count += 1
-        bucket.last = max(bucket.last, stamp)
+            bucket = container.buckets[number] = _Bucket(index, stamps[0], stamps[0])
+        bucket.count += len(stamps)
+        bucket.last = max(bucket.last, *stamps)
 
     def moments(self, pod: str) -> Iterator[Moment]:
         for name, container in self._containers.items():
@@ -101,9 +109,16 @@ class ErrorWatch:
             previous = number
         return bursts
 
+    def _end_of_bucket(self, stamps: list[str], start: int) -> int:
+        """Return the number of the first of these times in order that is in a later bucket than that of number `start`."""
+        number = self._bucket_of(stamps[start])
+        if self._bucket_of(stamps[-1]) == number:
+            return len(stamps)
+        return bisect_right(stamps, number, lo=start, key=self._bucket_of)
+
     def _bucket_of(self, timestamp: str) -> int:
         second = timestamp[:19]
         if second != self._second:
-            moment = datetime.fromisoformat(second).replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(second)
             self._second, self._bucket = second, int((moment - self._start).total_seconds() // self.bucket_seconds)
         return self._bucket
