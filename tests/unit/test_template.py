@@ -206,6 +206,17 @@ async def test_runs_of_workers_that_ended_with_the_template_are_told(pool: Parse
     result.spool.close()
 
 
+def test_a_template_that_was_killed_is_replaced(workers: Callable[[], tuple[Worker, list[socket.socket]]]) -> None:
+    """At once, before its workers are waited for."""
+    first, _ = workers()
+    killed = first.template.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
+    second, _ = workers()
+    assert second.template.pid not in (None, killed)
+
+
 async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     """Its worker is ended as soon as it exists, and with it the template."""
     pool = Parsers(processes=1)

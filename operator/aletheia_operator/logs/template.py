@@ -32,6 +32,8 @@ class Template:
     def start(self, descriptors: Sequence[int]) -> "Worker":
         """Start a worker with copies of these descriptors. Raises OSError."""
         with self._lock:
+            if self._process is not None and self._process.poll() is not None:
+                self._end()  # it was killed, and its workers have not been waited for yet
             try:
                 control = self._control or self._begin()
                 pid = _ask(control, START, 0, descriptors)
