@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aletheia_operator.logs import known_shapes
 from aletheia_operator.logs.entry_writer import EntryWriter
 from aletheia_operator.logs.framing import Form, Line
+from aletheia_operator.logs.known_lines import KnownLines
 from aletheia_operator.logs.marks import CONTEXT, MARK, Parsed
 from aletheia_operator.logs.run_parser import RunParser
 from aletheia_operator.logs.run_settings import RunSettings
@@ -322,6 +323,23 @@ def test_many_lines_of_one_shape(lines: list[tuple[str, str]], form: Form, monke
     entries = entries_of(make_parser(form), block)
     assert all(entry["line"].rpartition(" ")[0].endswith(line) for entry, line in zip(entries, kept, strict=True))
     assert len(closely) < len(lines)
+
+
+def test_lines_at_times_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are kept as they are, between others, and each line is looked at once or twice."""
+    lines = [(NO_DAY, INFO) if number % 2 else ORDERLY[number] for number in range(40)]
+    block = "".join(f"{time} stdout F {line} {number}\n" for number, (time, line) in enumerate([*ORDERLY[:2], *lines])).encode()
+    looked_at: list[int] = []
+    real = KnownLines._count
+
+    def count(self: KnownLines, keys: list[str]) -> int:
+        looked_at.append(len(keys))
+        return real(self, keys)
+
+    monkeypatch.setattr(KnownLines, "_count", count)
+    entries = entries_of(make_parser("file"), block)
+    assert [entry["timestamp"] for entry in entries[2:]] == [None if time == NO_DAY else time for time, _ in lines]
+    assert sum(looked_at) <= len(lines)
 
 
 def test_a_line_long_after_a_trace_does_not_continue_it() -> None:

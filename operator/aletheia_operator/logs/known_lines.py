@@ -37,6 +37,13 @@ class _Block:
             self.known[self._unended] = None
         self.codes = bytes([_UNKNOWN if shape is None else shape.code for shape in self.known])
 
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Let these lines have no known shape."""
+        codes = bytearray(self.codes)
+        for number in numbers:
+            self.known[number], codes[number] = None, _UNKNOWN
+        self.codes = bytes(codes)
+
 
 class KnownLines:
     """The lines of known shapes of one run."""
@@ -73,7 +80,11 @@ class KnownLines:
         known = cast("list[KnownShape]", block.known[start:stop])
         rows = [shape.parts(line) for shape, line in zip(known, block.lines[start:stop], strict=True)]
         keys = [row[0] + shape.zeros for shape, row in zip(known, rows, strict=True)]
-        if keys == sorted(keys):
+        in_order = keys == sorted(keys)
+        if invalid := self._invalid_seconds(keys, in_order):
+            block.forget([start + number for number, key in enumerate(keys) if key[:SECOND_LENGTH] in invalid])
+            return self._add(block, start, block.codes.find(_UNKNOWN, start)) if block.known[start] is not None else start
+        if in_order:
             return start + self._add_sorted(block, start, rows, keys)
         at = 0
         while at < len(keys):
@@ -82,6 +93,13 @@ class KnownLines:
             if at < end:
                 break
         return start + at
+
+    def _invalid_seconds(self, keys: list[str], in_order: bool) -> set[str]:
+        """Return the seconds of these times that do not exist, for example on the 31st of February."""
+        ends = {keys[0][:SECOND_LENGTH], keys[-1][:SECOND_LENGTH]}
+        seconds = ends if in_order and len(ends) == 1 else {key[:SECOND_LENGTH] for key in keys}
+        seconds.discard(self._progress.second)
+        return {second for second in seconds if parse_nanoseconds(f"{second}Z".encode()) is None}
 
     def _add_sorted(self, block: _Block, start: int, rows: list[tuple[str, ...]], keys: list[str]) -> int:
         """Add known lines in order of time: their parts and times. Returns how many were added."""
@@ -98,11 +116,11 @@ class KnownLines:
         return count
 
     def _count(self, keys: list[str]) -> int:
-        """Count lines by second. Returns how many: up to the first of a second that does not exist, or was read before."""
+        """Count lines by second. Returns how many: in a further read, up to the first one of a second before the latest."""
         progress, at = self._progress, 0
         while at < len(keys):
             second = keys[at][:SECOND_LENGTH]
-            if second != progress.second and ((progress.partial and second < progress.second) or not _is_second(second)):
+            if progress.partial and second < progress.second:
                 break
             end = len(keys) if keys[-1].startswith(second) else bisect_right(keys, second + "~", at)
             progress.add_all(keys[at], keys[end - 1], end - at)
@@ -125,8 +143,3 @@ class KnownLines:
             pieces[1::2] = row
             entries.append(join(pieces))
         self._writer.out.add_all(entries, marks, errors)
-
-
-def _is_second(second: str) -> bool:
-    """Return whether a second exists: it is no 31st of February."""
-    return parse_nanoseconds(f"{second}Z".encode()) is not None

@@ -13,8 +13,9 @@ from aletheia_operator.text.batches import LEVEL_CODES
 
 MAX_SHAPES = 1000  # of a run: a usual log has few, a hostile log may have any number
 MAX_WARNINGS = 1000  # likewise
-MAX_LINES = 4000  # of a run, with all digits alike
-LONGEST_LINE = 500  # characters; longer ones are not remembered
+LONGEST_WARNING = 500  # characters
+MAX_LINES = 2000  # of a run, with all digits alike
+LONGEST_LINE = 300  # characters; longer ones are not remembered
 _ESCAPED = bytes(range(10)) + bytes(range(11, 32)) + b'"\\'  # in JSON; no line has a line feed in it
 _ALIKE = bytes.maketrans(b"123456789" + _ESCAPED, b"000000000" + bytes(len(_ESCAPED)))
 CODE_OF = {level or None: code for code, level in enumerate(LEVEL_CODES)}
@@ -115,6 +116,6 @@ class Warnings(dict[str, int]):
     def number_of(self, shape: str) -> int:
         """Return the number of a warning, above those of errors (`LevelCount.add_message`); 0 if there are too many."""
         number = self.get(shape)
-        if number is None and len(self) < MAX_WARNINGS and len(shape) <= LONGEST_LINE:
+        if number is None and len(self) < MAX_WARNINGS and len(shape) <= LONGEST_WARNING:
             number = self[shape] = LevelCount.MAX_MESSAGES + 1 + len(self)
         return number or 0
