@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -205,12 +206,29 @@ def test_quoted_lines_are_redacted_as_lines() -> None:
         "passwordSecret: postgres-auth",
         "usage: app [-h] [--api-key API_KEY]",
         "deleted expired token 5ed94fe8-74b9-4d55-b240-ac0012d3a508",
+        "go: downloading github.com/acme/token v0.0.0-20250101120000-38194c7bb56e",
         "cursor dSkVZ-fK8wQlOaLruKL9bclhlQ7rDulstGlSEkmFVKBQLmGeBWnf6CI2xbOxdYjQpeKUmmoBFedj",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
-    """Names of Secrets, prompts, usage, ids of tokens, and random texts without a name."""
+    """Names of Secrets, prompts, usage, ids of tokens, versions of modules, and random texts without a name."""
     assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize("rest", ['"}', '","x":1}', '" end', "'}", r"\"}", "", '"'])
+@pytest.mark.parametrize("text", ["admin:hunter", "admin:hunter2", "admin:hunter22"])
+def test_what_follows_a_header_stays(text: str, rest: str) -> None:
+    """The padding of base64 before a quote does not begin a field of the header."""
+    header = f'{{"msg": "authorization: Basic {b64encode(text.encode()).decode()}{rest}'
+    assert Redactor().text(header) == f'{{"msg": "authorization: Basic [redacted:secret]{rest}'
+
+
+@pytest.mark.parametrize("name", ["csrf", "mnemonic", "salt", "dockerconfigjson"])
+@pytest.mark.parametrize("before", ['form-data; name="{}"', "property={},"])
+def test_values_below_their_names(before: str, name: str) -> None:
+    """The first look finds the line of each name that has a meaning."""
+    lines = f"{before.format(name)}\n{'value: ' if before[0] == 'p' else ''}Xq9vLm3ZkT71\n"
+    assert "Xq9vLm3ZkT71" not in Redactor().text(lines)
 
 
 def test_parameters_in_the_next_block() -> None:

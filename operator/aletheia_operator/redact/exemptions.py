@@ -34,7 +34,13 @@ def _is_other_label(match: Match) -> bool:
     return kind_of(compiled(_HASHED).sub(b"", match.group(b"label")).decode()) is None
 
 
+def _is_version(match: Match) -> bool:
+    """Return whether a token is the version of a module: `example.com/token v0.0.0-20250101120000-38194c7bb56e`."""
+    return compiled(r"^v\d+\.\d+\.\d+(?:[-+][\w.+-]*)?$").search(match.group(b"secret")) is not None
+
+
 EXEMPT: dict[str, Callable[[Match], bool]] = {
     "user-password": _is_id, "mysql-password": _is_usage, "jaas-user": _is_field_of_user, "labelled-field": _is_other_label,
+    "token-scheme": _is_version, "token-prose": _is_version,
 }  # fmt: skip
 """Exemptions of a rule by what else its pattern found."""

@@ -44,7 +44,7 @@ def header_values(line: bytes, start: int, end: int, kind: Kind, prose: bool) ->
 
 def header_end(line: bytes, start: int) -> int:
     """Return where the unquoted value of a header ends: at a quote, a closing bracket or the line's end."""
-    has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["']""").search(line[start : start + 200]) is not None
+    has_fields = compiled(r"""^[\w-]+\s+\w+\s*=\s*\\*["'][^\s,;}\])"'\\]""").search(line[start : start + 200]) is not None
     ended = compiled(r"""[\r\n]|\\+[rn]|\s-[-\w]""" if has_fields else _END)
     found = ended.search(line, start)
     while found is not None and found.group() == b"}" and _is_variable_end(line, start, found.start()):

@@ -55,6 +55,10 @@ _ENTRY = r"""(?i)\b(?:name|key|property)\\*["']?\s*[:=]\s*\\*["']?(?P<entry>[\w.
 _FLAG_ITEM = rf"""^\s*(?:-\s+)?["']?--?{NAME.replace("(?P<name>", "(?P<flag>")}["']?\s*$"""
 """A flag alone on its line, perhaps as an item of a list in YAML: the next line is its value."""
 _FORM_PART = r"""(?i)\bform-data;\s*name=["']?(?P<part>[\w.-]{1,100})["']?\s*$"""
+_PARTS_OF_NAMES = (
+    "pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie|csrf|xsrf|pin|cv[cv]|salt|pepper|mnemonic|crumb"
+    "|bearer|senha|geslo|psw|session|config"
+)
 _DATA = r"""(?m)(?:^|\s)["']?(?P<data>data|stringData)["']?\s*:\s*(?P<brace>\{?)\s*$"""
 _KIND = r"""(?m)(?:^|\s)["']?kind["']?\s*:\s*["']?(?P<what>[A-Z]\w{1,60})["']?,?\s*$"""
 _VALUE = r"""^["']?[Vv]alue["']?\s*[:=]\s*["']?(?P<value>[^"'\r\n]*[^"'\r\n,\s])["']?,?\s*$"""
@@ -92,9 +96,8 @@ STARTS = [
     PEM,
     rf"""<(?:key>|\w+:|name=["'])?{NAME}(?:</key>|>|["']\s*/>)\s*$""",  # `_ELEMENT`, which has the name three times
     rf"""(?m)(?:^|\s)["'`]?{NAME}["'`]?(?:\.[a-z-]+\[.*\]|\.\d+)*\s*$""",  # `_FIELD` and `_FLAG_ITEM`
-    _ENTRY.replace(
-        r"[\w./-]{1,100}", r"[\w./-]*(?:pass|pwd|secret|token|key|cred|auth|pw|pat|psk|sas|dsn|otp|jwt|cookie)[\w./-]*"
-    ),
+    _FORM_PART,
+    _ENTRY.replace(r"[\w./-]{1,100}", rf"[\w./-]*(?:{_PARTS_OF_NAMES})[\w./-]*"),
     _DATA,
     _KIND,
     _JAAS,
