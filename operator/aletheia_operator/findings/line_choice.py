@@ -16,16 +16,16 @@ from aletheia_operator.api.expressions import compiled
 from aletheia_operator.findings.error_categories import any_category, pauses
 from aletheia_operator.findings.line_groups import Block, Group, LineGroups
 from aletheia_operator.findings.stack_reasons import without_frames
-from aletheia_operator.text.batches import LEVEL_CODES, Encoded, numbers_of
+from aletheia_operator.text.batches import LEVEL_CODES, Encoded, numbers_of, table_of
 
 PIECE_BYTES = 256 * 1024
 MANY = 0.25  # share of the lines without a level that match
-_WARNINGS = bytes(level == "WARN" for level in LEVEL_CODES).ljust(256, b"\0")
+_WARNINGS = table_of("WARN")
 _WARNING = bytes([LEVEL_CODES.index("WARN")])
-_INFO = bytes(level == "INFO" for level in LEVEL_CODES).ljust(256, b"\0")
+_INFO = table_of("INFO")
 SEARCHED_BLOCKS = 4
 """Number of first blocks, and distance of later ones, in which collectors are looked for until one logs: they log often."""
-_UNKNOWN = bytes(level == "" for level in LEVEL_CODES).ljust(256, b"\0")
+_UNKNOWN = table_of("")
 """Tables for `numbers_of`, by level code."""
 
 

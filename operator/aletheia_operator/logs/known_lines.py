@@ -12,11 +12,11 @@ from aletheia_operator.logs.known_shapes import KnownShape, KnownShapes, Warning
 from aletheia_operator.logs.marks import ALIKE_BITS, MARK
 from aletheia_operator.logs.position import ReadProgress
 from aletheia_operator.logs.run_settings import RunSettings
-from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE, SERIOUS_CODES, numbers_of
+from aletheia_operator.text.batches import LEVEL_CODES, SERIOUS_CODE, SERIOUS_CODES, numbers_of, table_of
 from aletheia_operator.text.timestamps import parse_nanoseconds
 
 _WARNING = LEVEL_CODES.index("WARN")
-_WARNINGS = bytes(level == "WARN" for level in LEVEL_CODES).ljust(256, b"\0")
+_WARNINGS = table_of("WARN")
 _UNKNOWN = len(LEVEL_CODES)
 """Stands for the level code of a line without a known shape."""
 

@@ -21,8 +21,14 @@ LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 SERIOUS = frozenset({"ERROR", "FATAL"})
 SERIOUS_CODE = LEVEL_CODES.index("ERROR")
 """Lowest code of a serious level."""
-SERIOUS_CODES = bytes(level in SERIOUS for level in LEVEL_CODES).ljust(256, b"\0")
-"""Table for `numbers_of`."""
+
+
+def table_of(*levels: str) -> bytes:
+    """Return a table for `numbers_of` that finds the entries of these levels; "" stands for entries without a level."""
+    return bytes(level in levels for level in LEVEL_CODES).ljust(256, b"\0")
+
+
+SERIOUS_CODES = table_of(*SERIOUS)
 
 
 @dataclass(frozen=True)
