@@ -1,5 +1,6 @@
 """Literal credentials in pod specs are removed; similar values are kept."""
 
+import copy
 import re
 import time
 import tracemalloc
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from aletheia_operator.redact import Redactor
+from aletheia_operator.redact.documents import redact_document
 from aletheia_operator.redact.named import find_named
 from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.redact.specs import redact_spec
@@ -313,3 +315,50 @@ def test_names_of_secrets_are_not_kept_whole() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 500_000
+
+
+EVENT = {
+    "metadata": {"name": "web-1.17b3", "namespace": "shop-1", "uid": "9c6e7c1b-5067-4494-921b-0dd7ef43da35"},
+    "involvedObject": {"kind": "Pod", "namespace": "shop-1", "name": "web-1", "fieldPath": "spec.containers{web}"},
+    "reason": "Pulled",
+    "message": 'Container image "registry.example/web:1" already present on machine',
+    "source": {"component": "kubelet", "host": "node-1"},
+    "firstTimestamp": "2026-11-22T12:00:00Z",
+}
+
+
+class Searches(Redactor):
+    """Counts the texts that are searched one by one."""
+
+    searched = 0
+
+    def value(self, name: str, value: str) -> str:
+        self.searched += 1
+        return super().value(name, value)
+
+
+def test_the_texts_of_an_ordinary_event_are_searched_together() -> None:
+    """One after the other, two names look like a name and its value."""
+    redactor, event = Searches(), copy.deepcopy(EVENT)
+    redact_document(event, redactor)
+    assert (event, redactor.searched) == (EVENT, 0)
+
+
+@pytest.mark.parametrize("place", ["metadata", "involvedObject", "source", ""])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("postgres://app:hunter2@db:5432/shop", f"postgres://app:{REDACTED}@db:5432/shop"),
+        ("db_password hunter2", f"db_password {REDACTED}"),
+        (f"token: {JWT}", f"token: {REDACTED}"),
+        ("password=hunter2", f"password={REDACTED}"),
+    ],
+)
+def test_a_secret_in_any_text_of_an_event(place: str, text: str, kept: str) -> None:
+    event: dict[str, Any] = copy.deepcopy(EVENT)
+    holder = event[place] if place else event
+    for key in [key for key, value in holder.items() if isinstance(value, str)]:
+        holder[key] = text
+        redact_document(event, Redactor())
+        assert bare(holder[key]) == kept
+        holder[key] = "plain"

@@ -8,6 +8,8 @@ from aletheia_operator.redact.redactor import Redactor
 
 _HOLDERS = frozenset({"value", "values", "stringValue", "arrayValue", "Value", "val"})
 """Keys of values that are named by another key: by `key` or `name` in the same dictionary, or by the enclosing key."""
+_APART = '\n"\n'
+"""Put between texts to search them together. With a line break alone, two names would look like a name and its value."""
 
 
 def redact_document(document: Any, redactor: Redactor) -> None:
@@ -17,7 +19,7 @@ def redact_document(document: Any, redactor: Redactor) -> None:
     the name. Keys, numbers and raw fragments are not changed. Blocks for large documents: call it in a thread.
     """
     texts = list(_texts(document))
-    block = "\n".join([holder[key] for holder, key, _ in texts]).encode("utf-8", "surrogatepass")
+    block = _APART.join([holder[key] for holder, key, _ in texts]).encode("utf-8", "surrogatepass")
     clean = redactor.next_line(block, 0) < 0
     for holder, key, name in texts:
         if not clean or kind_of(name) is not None:
