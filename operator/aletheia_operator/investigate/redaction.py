@@ -1,6 +1,7 @@
 """Derives the redaction of a capture from an admin's settings and the spec."""
 
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from aletheia_operator.api.investigation import InvestigationSpec
@@ -15,6 +16,7 @@ from aletheia_operator.session.redaction_key import new_salt, redaction_key
 from aletheia_operator.settings import Redaction
 
 _BY_STRICTNESS = (Level.OFF, Level.SECRETS, Level.STRICT)
+_SAMPLE = "password=hunter2"
 
 
 def level_for(settings: Redaction, spec: RedactionSpec | None) -> tuple[Level, Missing | None]:
@@ -76,5 +78,15 @@ def check_settings(settings: Redaction) -> None:
 
 
 def _used(redactor: Redactor) -> Redactor:
-    redactor.text("password=hunter2")
+    """Return a redactor of which the rules were used in this process, so that no later text waits for them."""
+    if redactor.rule_names:
+        redactor.text(_SAMPLE)
+    else:
+        _use_built_in(redactor.level)
+        redactor.next_line(b"", 0)  # finds the compiled rules
     return redactor
+
+
+@cache
+def _use_built_in(level: Level) -> None:
+    Redactor(level=level).text(_SAMPLE)
