@@ -43,6 +43,8 @@ from aletheia_operator.text.log_records import JsonFormatter, make_inert
 log = logging.getLogger(__name__)
 
 RESOURCE = (GROUP, VERSION, "investigations")
+COLLECTION_THRESHOLDS = 10_000, 20, 20
+"""For `gc.set_threshold`; Python's own are 700, 10, 10."""
 
 
 def run(settings: Settings) -> None:
@@ -68,10 +70,12 @@ def run(settings: Settings) -> None:
 def exempt_from_collections() -> None:
     """Let garbage collections leave out what exists now, for example modules: each one pauses the event loop.
 
-    Call it only for what lives as long as the process: the garbage that it becomes later may never be collected.
+    Call it only for what lives as long as the process: the garbage that it becomes later may never be collected. Collections
+    are rarer from now on: in a storm they took 3 % of the time.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def configure_logging(process: Process) -> None:
