@@ -1,10 +1,10 @@
 """Stores temporary data that does not fit into memory, as blocks in unlinked files on the session volume. Calls block."""
 
 import errno
+import itertools
 import os
 import tempfile
 import threading
-import uuid
 import weakref
 from array import array
 from collections.abc import Callable
@@ -183,7 +183,7 @@ class Scratches:
         self.directory = directory
         self.encrypted = encrypted
         self._room = room
-        self._token = token or uuid.uuid4().hex
+        self._token = token or f"{os.getpid()}-{next(_NUMBERS)}"
         self._open: dict[int, Scratch] = {}
         self._size_bytes = 0
         self._lock = threading.Lock()
@@ -201,6 +201,11 @@ class Scratches:
     def size_bytes(self) -> int:
         """Bytes of the scratches that are open in this process, without those that a worker process has at present."""
         return self._size_bytes
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is a scratch with a file that is open in this process."""
+        return any(scratch.descriptor >= 0 for scratch in list(self._open.values()))
 
     def grow(self, scratch: Scratch, size_bytes: int) -> None:
         """Count what was written to one of the scratches."""
@@ -241,6 +246,7 @@ class Scratches:
         return _owner, (self.directory, self.encrypted, self._token)
 
 
+_NUMBERS = itertools.count()
 _OWNERS: "weakref.WeakValueDictionary[str, Scratches]" = weakref.WeakValueDictionary()
 """The owners in this process, by token. A scratch that comes back from a worker process finds its owner here."""
 

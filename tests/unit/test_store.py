@@ -641,6 +641,28 @@ def test_a_manifest_that_a_crash_of_the_machine_lost_is_restored(layout: Session
         assert (session.progress.plan, list(session.done)) == ({"a": 1}, ["a"])
 
 
+def test_a_session_is_found_although_its_name_cannot_be_looked_up(
+    layout: SessionLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the volume is no proof that there is no session: a second one would be made."""
+    first = create_session(layout, make_manifest())
+
+    def fails(path: Any) -> Any:
+        raise OSError(errno.EIO, "input/output error", path)
+
+    monkeypatch.setattr("aletheia_operator.session.store.os.lstat", fails)
+    assert find_session(layout, UID) == first
+    assert find_session(layout, "another") is None
+
+
+def test_scratch_files_do_not_wait_for_the_journal(layout: SessionLayout) -> None:
+    """The event loop makes their makers, and a journal on a slow disk may take seconds."""
+    with open_session(layout) as session, session._guard:  # as while a line is synced
+        session.close_scratches(session.scratches())
+    with pytest.raises(OSError, match="closed"):
+        session.scratches()
+
+
 @pytest.mark.parametrize("line", [b"", b"{", b"[]\n", b'{"plan": {}}\n', b'{"session": {"sessionId": "INC-0000"}}\n'])
 def test_a_session_without_a_manifest_and_a_first_line_is_not_found(layout: SessionLayout, line: bytes) -> None:
     """It counts as another Investigation's, whose session gets a longer id. One that never began is removed later."""

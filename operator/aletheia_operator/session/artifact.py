@@ -55,6 +55,11 @@ class EntryBuffer:
         self._blocks: list[tuple[Scratch, int]] = []  # stored blocks, in order
         self._borrowed: dict[int, Scratch] = {}  # scratch files of others, kept open until `close`
 
+    @property
+    def uses_files(self) -> bool:
+        """Whether entries are in scratch files."""
+        return bool(self._blocks)
+
     def add(self, batch: Encoded) -> None:
         """Add entries. Raises OSError."""
         if not batch.count:

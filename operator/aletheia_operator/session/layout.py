@@ -1,6 +1,7 @@
 """Paths of sessions and their files. All paths come from here."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from aletheia_operator.session.seal import SEALED_SUFFIX
@@ -25,7 +26,7 @@ class SessionLayout:
 
     root: Path
 
-    @property
+    @cached_property
     def sessions(self) -> Path:
         return self.root / "sessions"
 

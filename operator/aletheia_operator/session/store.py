@@ -9,6 +9,7 @@ in a thread.
 
 import errno
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -42,20 +43,36 @@ def find_session(layout: SessionLayout, uid: str) -> Manifest | None:
     A directory with an unreadable manifest counts as another Investigation's: a new session gets a longer id. Raises OSError
     if the volume fails, or if a newer version of the operator wrote this Investigation's session.
     """
-    for digits in range(4, MAX_SESSION_ID_DIGITS):
+    longest = session_id(uid, MAX_SESSION_ID_DIGITS)
+    sessions = str(layout.sessions)
+    for length in range(len(session_id(uid, 4)), len(longest)):
+        found_id = longest[:length]
+        if not _exists(f"{sessions}/{found_id}"):
+            continue
         manifest: Manifest | None = None
         try:
-            manifest = read_manifest(layout, session_id(uid, digits))
+            manifest = read_manifest(layout, found_id)
         except NewerManifest as e:
             if e.uid == uid:
                 raise OSError(errno.EINVAL, str(e)) from e
         except Unreadable as e:
             if isinstance(e.__cause__, OSError) and e.__cause__.errno not in _NO_FILE_ERRORS:
                 raise e.__cause__ from e
-            manifest = _restored(layout, session_id(uid, digits), uid)
+            manifest = _restored(layout, found_id, uid)
         if manifest is not None and manifest.investigation.uid == uid:
             return manifest
     return None
+
+
+def _exists(path: str) -> bool:
+    """Return whether there is something of this name; True, too, if that is unknown."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _restored(layout: SessionLayout, found_id: str, uid: str) -> Manifest | None:
@@ -100,7 +117,8 @@ class Session:
     def __post_init__(self) -> None:
         self._guard = threading.Lock()
         self._names: set[Path] = set()
-        self._scratches: set[Scratches] = set()
+        self._scratches: set[Scratches] | None = set()  # None: the session is closed
+        self._scratches_guard = threading.Lock()  # not held for long: the event loop takes it
         self._publisher = Publisher()
         self._is_journal_synced = True
         self._is_journal_named = False  # whether a crash of the machine cannot lose the journal's name
@@ -119,9 +137,9 @@ class Session:
 
     def close(self) -> None:
         """Close the remaining scratch files, and unlock the session."""
-        with self._guard:
-            scratches, self._scratches = self._scratches, set()
-        for scratch in scratches:
+        with self._scratches_guard:
+            scratches, self._scratches = self._scratches, None
+        for scratch in scratches or ():
             scratch.close()
         self._directory.close()
 
@@ -198,16 +216,17 @@ class Session:
         `close` closes those that are left. `room`: see `Scratches`.
         """
         scratches = Scratches(self.path, self.seal is not None, room)
-        with self._guard:
-            if not self._directory.is_open:
+        with self._scratches_guard:
+            if self._scratches is None:
                 raise OSError(errno.EBADF, "the session is closed")
             self._scratches.add(scratches)
         return scratches
 
     def close_scratches(self, scratches: Scratches) -> None:
-        """Close the scratch files of a task that has ended."""
-        with self._guard:
-            self._scratches.discard(scratches)
+        """Close the scratch files of a task that has ended. Blocks only if there are any."""
+        with self._scratches_guard:
+            if self._scratches is not None:
+                self._scratches.discard(scratches)
         scratches.close()
 
     def write(
