@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -143,7 +144,7 @@ async def test_facts_that_are_lost_are_named(tmp_path: Path, monkeypatch: pytest
 async def test_artifacts_that_cannot_be_read_again_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a restart of the operator the findings are made from the files. Those of a sealed session cannot be read."""
     unread = ["data/logs/a.json", "data/logs/b.json", "data/logs/c.json", "data/logs/d.json", "data/logs/e.json"]
-    monkeypatch.setattr(FindingsStep, "read_again", lambda step, origins: unread)
+    monkeypatch.setattr(FindingsStep, "read_again", AsyncMock(return_value=unread))
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
     (note,) = snapshot.manifest.gaps
     assert (note.target, note.reason, note.severity) == ("findings", GapReason.UNAVAILABLE, "note")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients import shared_reads
 from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
-from aletheia_operator.clients.kubernetes_bodies import LARGE_BYTES
+from aletheia_operator.clients.kubernetes_bodies import LARGE_BYTES, is_empty_list
 from aletheia_operator.clients.shared_reads import MAX_AGE_SECONDS, Body, SharedReads
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 from tests.unit.kubernetes_api import CORE, KubernetesApi, thing
@@ -72,6 +73,15 @@ async def test_the_same_question_at_the_same_moment_is_asked_once() -> None:
     clock.now += MAX_AGE_SECONDS
     assert await reads.read("a", 100.0, asked, bytes.decode) == "body"
     assert len(asked.answers) == 1
+
+
+@pytest.mark.parametrize("body", [b'{"kind":"PodList","items":[]}', b'{"kind":"PodList","items":[{}]}'])
+async def test_only_an_empty_list_needs_no_thread(body: bytes) -> None:
+    asked = Asked(body)
+    reader = asyncio.create_task(SharedReads(Seconds()).read("a", 90.0, asked, lambda _: threading.get_ident()))
+    await soon(lambda: asked.answers)
+    asked.answer()
+    assert (await reader == threading.get_ident()) == is_empty_list(body) == body.endswith(b"[]}")
 
 
 @pytest.mark.parametrize(

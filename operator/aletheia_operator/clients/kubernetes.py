@@ -34,7 +34,7 @@ from aletheia_operator.clients.errors import (
 )
 from aletheia_operator.clients.fair_slots import FairSlots, Release
 from aletheia_operator.clients.faults import fault_of
-from aletheia_operator.clients.kubernetes_bodies import Bodies, parse, read_capped
+from aletheia_operator.clients.kubernetes_bodies import Bodies, is_empty_list, parse, read_capped
 from aletheia_operator.clients.kubernetes_errors import error_from, rule_for
 from aletheia_operator.clients.kubernetes_pages import Pages
 from aletheia_operator.clients.pace import Pace
@@ -152,6 +152,8 @@ class Kubernetes:
             )  # no namespace waits for another's limit
             return await self.shared.read(key, self.since, partial(self._body, path, query, accept), lambda b: work(parse(b)))
         body, release = await self._body(path, query, accept)
+        if is_empty_list(body):
+            return work(parse(body))
         working = asyncio.ensure_future(asyncio.to_thread(lambda: work(parse(body))))
         working.add_done_callback(lambda _: release())  # also if the caller is cancelled: the thread goes on
         return await asyncio.shield(working)

@@ -18,6 +18,8 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 etcd by default none over 1.5 MiB. Nothing else runs while a body is parsed: up to 0.2 s, for a body of very many elements."""
 
 
+EMPTY_BYTES = 1024
+"""An empty list takes less."""
 LARGE_BYTES = 256 * 1024
 """Larger bodies need a slot: parsed, the smallest elements take 17 times as much memory as their text."""
 LARGE_AT_ONCE = 2
@@ -78,6 +80,11 @@ async def _read(response: aiohttp.ClientResponse, parts: list[bytes], max_bytes:
         if size > max_bytes:
             return False
     return True
+
+
+def is_empty_list(body: bytes) -> bool:
+    """Return whether a body is a list without items."""
+    return len(body) <= EMPTY_BYTES and b'"items":[]' in body
 
 
 def parse(body: bytes) -> dict[str, Any]:

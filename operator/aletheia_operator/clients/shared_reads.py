@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.fair_slots import Release
-from aletheia_operator.clients.kubernetes_bodies import LARGE_BYTES
+from aletheia_operator.clients.kubernetes_bodies import LARGE_BYTES, is_empty_list
 
 MAX_AGE_SECONDS = 5.0
 MAX_KEPT_BYTES = 16 * 1024 * 1024
@@ -67,6 +67,11 @@ class SharedReads:
                 answer.parsing.release()
             self._leave(key, answer)
 
+        if is_empty_list(body):  # there is nothing to do: a thread would take longer to begin
+            try:
+                return work(body)
+            finally:
+                self._leave(key, answer)
         working = asyncio.ensure_future(asyncio.to_thread(work, body))
         working.add_done_callback(done)  # also if the caller is cancelled: the thread goes on
         return await asyncio.shield(working)

@@ -154,7 +154,10 @@ class Answering:
                         if answer.interrupted:
                             break
         finally:
-            await in_thread(self.tools.saving, self.session.close_scratches, scratches)
+            if scratches.has_files:
+                await in_thread(self.tools.saving, self.session.close_scratches, scratches)
+            else:
+                self.session.close_scratches(scratches)
 
     async def _done(self, question: Question, answer: Answer) -> None:
         written = sum(artifact.size_bytes for artifact in answer.artifacts)
@@ -164,7 +167,8 @@ class Answering:
 
     async def _look_for_trace_ids(self) -> None:
         """Find the trace ids in all captured logs, for the questions that wait for them."""
-        self._trace_ids = await in_thread(self.tools.saving, merged, list(self.readers.trace_ids.values()))
+        found = [trace_ids for trace_ids in self.readers.trace_ids.values() if trace_ids.ids]
+        self._trace_ids = await in_thread(self.tools.saving, merged, found) if found else ([], False)
         self._logs_done.set()
 
     def _first_trace_ids(self, limit: int) -> tuple[list[str], bool]:

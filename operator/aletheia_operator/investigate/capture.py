@@ -321,9 +321,7 @@ class _Capture:
         _, stricter = level_for(self._tools.redaction, self._order.spec.redaction)
         gaps[:0] = [gap_of(OWN, missing) for missing in (self._beyond_window, stricter) if missing is not None]
         gaps += former.gaps_of_unanswered([*self._session.done, *(question.key for question in questions)]) if former else []
-        await self.journal.record_without_sync(Done(PLAN_KEY, (), tuple(gaps)))  # the plan's line syncs it
-        record = await in_thread(self._tools.saving, plan_record, questions, self._sources.redactor)
-        await self.journal.write(self._session.record_plan, record)
+        await self.journal.record_plan(Done(PLAN_KEY, (), tuple(gaps)), partial(plan_record, questions, self._sources.redactor))
         self._questions = questions
 
     async def _give_up_plan(self, missing: Missing, former: FormerPlan | None = None) -> None:

@@ -11,6 +11,7 @@ from aletheia_operator.investigate.entry_readers import EntryReaders
 from aletheia_operator.investigate.journal_writer import JournalWriter
 from aletheia_operator.investigate.order import Order, Tools
 from aletheia_operator.investigate.saving import Answer, Saver
+from aletheia_operator.investigate.threads import in_thread
 from aletheia_operator.session import Origin, Session
 
 Severity = Literal["gap", "note"]
@@ -46,9 +47,12 @@ class DerivedStep:
             found |= {path: origin for path, origin in done.origins.items() if path in kept and reads(origin)}
         return found
 
-    def read_again(self, origins: dict[str, Origin]) -> list[str]:
-        """Read the artifacts that an earlier process saved. Returns the paths of those that cannot be read. Blocks."""
+    async def read_again(self, origins: dict[str, Origin]) -> list[str]:
+        """Read the artifacts that an earlier process saved. Returns the paths of those that cannot be read."""
         unread = {path: origin for path, origin in origins.items() if path not in self.readers.in_timeline}
+        return await in_thread(self.tools.saving, self._read_again, unread) if unread else []
+
+    def _read_again(self, unread: dict[str, Origin]) -> list[str]:
         return [path for path, origin in unread.items() if not self.readers.read_again(self.session.path / path, path, origin)]
 
 

@@ -40,7 +40,7 @@ class FindingsStep(DerivedStep):
         answer, summary = Answer(), None
         try:
             async with self.journal.counted(FINDINGS_KEY):
-                unread = await in_thread(self.tools.saving, self.read_again, self.origins(self.readers.reads))
+                unread = await self.read_again(self.origins(self.readers.reads))
                 verdict = await in_thread(self.tools.saving, self._judge)
                 summary = self._summary(verdict)
                 document = self._document(verdict, unread)

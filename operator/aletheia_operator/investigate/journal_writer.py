@@ -102,6 +102,15 @@ class JournalWriter:
         """Record what a crash of the machine may lose: it can be derived again."""
         await in_thread(self.saving, self._record_unsynced, done)
 
+    async def record_plan(self, done: Done, plan: Callable[[], dict[str, Any]]) -> None:
+        """Record the gaps of planning, then the plan. A sync of the plan syncs both. `plan` is called in a thread."""
+
+        def record() -> None:
+            self._record_unsynced(done)
+            self._write(self.session.record_plan, plan())
+
+        await in_thread(self.saving, record)
+
     async def _forgive(self, keys: Sequence[str]) -> None:
         counted = [key for key in keys if key in self._counted]
         self._counted.difference_update(counted)  # one that is forgiven twice could kill the process once more

@@ -26,7 +26,7 @@ class TimelineStep(DerivedStep):
             return
         answer, outcome = Answer(), Outcome()
         async with self.journal.counted(TIMELINE_KEY):
-            unread = await in_thread(self.tools.saving, self.read_again, origins)
+            unread = await self.read_again(origins)
             outcome.missing += self._gaps(unread)
             document = await in_thread(self.tools.saving, self._document, outcome)
             await self.saver.save(TIMELINE, document, answer, Usage())

@@ -9,7 +9,7 @@ Also finds pods that lived within the window and are gone, by the names that con
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -115,13 +115,17 @@ class _Search:
         self.gone = await asyncio.to_thread(self.subjects.find_gone_pods, self.events)
         for kind in CLUSTER_KINDS if self.nodes else ():
             await self._read_cluster(kind)
-        await asyncio.to_thread(self.events.keep, self.subjects.known)
-        if self.keep:
-            await asyncio.to_thread(self.events.redact, self.redactor)
-        if self.keep:
-            self.missing += self.events.too_many()
-            if whole:
-                self.missing += await asyncio.to_thread(expired, self.events, self.subjects.expected, self.sources.now())
+        await asyncio.to_thread(self._settle, whole)
+
+    def _settle(self, whole: bool) -> None:
+        """Keep the events of what is known now, without secrets. `whole`: all events of the namespace were read. Blocks."""
+        self.events.keep(self.subjects.known)
+        if not self.keep:
+            return
+        self.events.redact(self.redactor)
+        self.missing += self.events.too_many()
+        if whole:
+            self.missing += expired(self.events, self.subjects.expected, self.sources.now())
 
     async def _find_subjects(self) -> None:
         members, missing = await (await members_of(self.sources, self.targets)).all()
@@ -132,11 +136,11 @@ class _Search:
         self.missing += [gap for gap in missing if gap.reason not in of_others]
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
-        await asyncio.to_thread(self.subjects.add_autoscalers, autoscalers)
+        claims: Iterable[Object] = ()
         if self.nodes:
             claims, missing = await claims_of(self.sources, self.targets)
             self.missing += missing
-            await asyncio.to_thread(self.subjects.add_claims, claims)
+        await asyncio.to_thread(self.subjects.add_related, autoscalers, claims)
 
     async def _read_namespace(self) -> bool:
         """Keep the events of subjects and of possible subjects. Returns whether all could be read."""

@@ -156,7 +156,6 @@ class _Collection:
         await self._read_endpoint_slices(services)
         autoscalers, missing = await autoscalers_of(self.sources, self.targets)
         self.missing += missing
-        await asyncio.to_thread(_each(lambda item: self._keep(families.scaled_by(item), item)), autoscalers)
         await self._gather(
             "PodDisruptionBudget",
             self._read_all(
@@ -165,9 +164,8 @@ class _Collection:
         )
         claims, missing = await claims_of(self.sources, self.targets)
         self.missing += missing
-        await asyncio.to_thread(self._keep_claims, claims, whole=not missing)
+        await asyncio.to_thread(self._keep_related, autoscalers, claims, whole=not missing)
         await self._read_config_maps()
-        await asyncio.to_thread(self._mark_secrets)
         await self._read_deployers()
         await self._gather("ResourceQuota", self._read_all("ResourceQuota", self._share))
         if nodes:
@@ -207,9 +205,8 @@ class _Collection:
         """Read the ConfigMaps one by one, and keep only digests: a list would bring every content at once."""
         absent = dict(self._few("ConfigMap", self.families.references("ConfigMap")))
         add = _each(lambda item: self._keep_referred(item, absent))
-        if await self._gather(
-            "ConfigMap", read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), add, may_list=False)
-        ):
+        reading = read_named(self.kubernetes, "ConfigMap", self.namespace, list(absent), add, may_list=False)
+        if await self._gather("ConfigMap", reading) and absent:
             await asyncio.to_thread(self._mark_absent, "ConfigMap", absent)
 
     async def _read_deployers(self) -> None:
@@ -225,6 +222,13 @@ class _Collection:
                 continue
             if item is not None:
                 await asyncio.to_thread(self._keep, self.families.deployers[deployer], item)
+
+    def _keep_related(self, autoscalers: Iterable[Object], claims: Iterable[Object], *, whole: bool) -> None:
+        """Keep the autoscalers of members, and the claims and Secrets that pods refer to. `whole`: `claims` is complete."""
+        for item in autoscalers:
+            self._keep(self.families.scaled_by(item), item)
+        self._keep_claims(claims, whole=whole)
+        self._mark_secrets()
 
     def _mark_secrets(self) -> None:
         """Keep the names of the Secrets that pods refer to: nothing else of them is read."""

@@ -76,15 +76,12 @@ class Subjects:
                 return f"{member.kind.lower()}/{member.name}"
         return None
 
-    def add_autoscalers(self, autoscalers: Iterable[Mapping[str, Any]]) -> None:
-        """Add the HorizontalPodAutoscalers that scale a known object."""
+    def add_related(self, autoscalers: Iterable[Mapping[str, Any]], claims: Iterable[Mapping[str, Any]]) -> None:
+        """Add the HorizontalPodAutoscalers that scale a known object, and the PersistentVolumes that are bound to claims."""
         for item in autoscalers:
             scaled = item["spec"]["scaleTargetRef"]
             if (scaled.get("kind"), scaled.get("name")) in self.known:
                 self.known.add(("HorizontalPodAutoscaler", item["metadata"]["name"]))
-
-    def add_claims(self, claims: Iterable[Mapping[str, Any]]) -> None:
-        """Add the PersistentVolumes that are bound to these claims."""
         for item in claims:
             if volume := item["spec"].get("volumeName"):
                 self.known.add(("PersistentVolume", volume))
