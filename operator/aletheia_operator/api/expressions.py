@@ -5,7 +5,8 @@ ASCII. An expression that needs more memory than its limit is refused: with 1 Mi
 """
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache, partial
 from typing import Any
 
 NAMES_MEMORY = 1 << 20
@@ -27,6 +28,11 @@ def compiled(pattern: str | bytes, case_sensitive: bool = True, memory: int | No
         return re2.compile(pattern, options)
     except re2.error as e:
         raise ValueError(str(e)) from e
+
+
+def compiled_once(pattern: str | bytes, case_sensitive: bool = True) -> Callable[[], Any]:
+    """Return a function that returns the compiled expression. It is compiled at the first call: many are never needed."""
+    return cache(partial(compiled, pattern, case_sensitive))
 
 
 @lru_cache(maxsize=256)

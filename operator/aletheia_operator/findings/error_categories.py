@@ -6,7 +6,7 @@ All patterns are for RE2: their time is linear in the text.
 from functools import lru_cache
 from typing import Any
 
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled, compiled_once
 
 MAX_TEXT = 600  # characters of a line that are read
 
@@ -234,18 +234,12 @@ def _by_category() -> tuple[Any, ...]:
     )
 
 
-@lru_cache(maxsize=1)
-def any_category() -> Any:
-    """Return a pattern over bytes that matches a word of any category, a cause, or a word for an error."""
-    return compiled(
-        "|".join((*CATEGORIES.values(), *CALLED.values(), *WEAK.values(), CAUSED_BY, *_REPORTS)).encode(), case_sensitive=False
-    )
-
-
-@lru_cache(maxsize=1)
-def pauses() -> Any:
-    """Return a pattern over bytes for the lines of garbage collectors that report a pause of a second or more."""
-    return compiled(CATEGORIES["pauses"].encode(), case_sensitive=False)
+any_category = compiled_once(
+    "|".join((*CATEGORIES.values(), *CALLED.values(), *WEAK.values(), CAUSED_BY, *_REPORTS)).encode(), case_sensitive=False
+)
+"""Returns the pattern over bytes that matches a word of any category, a cause, or a word for an error."""
+pauses = compiled_once(CATEGORIES["pauses"].encode(), case_sensitive=False)
+"""Returns the pattern over bytes for the lines of garbage collectors that report a pause of a second or more."""
 
 
 @lru_cache(maxsize=1)
@@ -253,9 +247,7 @@ def _peers() -> tuple[Any, ...]:
     return tuple(compiled(pattern, case_sensitive=False) for pattern in _PEERS)
 
 
-@lru_cache(maxsize=1)
-def _stores() -> Any:
-    return compiled(_STORES, case_sensitive=False)
+_stores = compiled_once(_STORES, case_sensitive=False)
 
 
 def category_of(text: str) -> str:

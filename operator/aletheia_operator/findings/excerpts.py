@@ -3,10 +3,7 @@
 All patterns are for RE2: their time is linear in the text.
 """
 
-from functools import lru_cache
-from typing import Any
-
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.findings.error_categories import MAX_TEXT, category_span
 from aletheia_operator.findings.reason_lines import reason_span
 from aletheia_operator.text.display import one_line
@@ -17,22 +14,14 @@ _BOILERPLATE = (
     r"|Exception in thread \"[^\"]{1,80}\" |Unhandled Error: |Unhandled exception\. |Uncaught (?:exception: )?|\w+: error: "
     r"|(?:ERROR|Error|error|FATAL|fatal)[:!] |[A-Za-z_][\w.]{0,40}: ERROR: )"
 )
-
-
-@lru_cache(maxsize=1)
-def _boilerplate() -> Any:
-    return compiled(_BOILERPLATE)
-
-
-@lru_cache(maxsize=1)
-def _tail() -> Any:
-    return compiled(
-        r" \(Service: .*"  # what AWS' libraries add
-        r"|(?:[.,;]? \(?(?:(?:trace|correlation|request|activity|operation)[ _-]?id|timestamp): ?\S{1,64}\)?"
-        r"|[.,;:]? \(?(?:see|visit|read|learn more|for (?:more )?(?:details|information))\b[^.]{0,60}https?://\S{1,200}"
-        r")+\W{0,3}$",
-        case_sensitive=False,
-    )
+_boilerplate = compiled_once(_BOILERPLATE)
+_tail = compiled_once(
+    r" \(Service: .*"  # what AWS' libraries add
+    r"|(?:[.,;]? \(?(?:(?:trace|correlation|request|activity|operation)[ _-]?id|timestamp): ?\S{1,64}\)?"
+    r"|[.,;:]? \(?(?:see|visit|read|learn more|for (?:more )?(?:details|information))\b[^.]{0,60}https?://\S{1,200}"
+    r")+\W{0,3}$",
+    case_sensitive=False,
+)
 
 
 def _without_tail(text: str) -> str:
@@ -41,14 +30,8 @@ def _without_tail(text: str) -> str:
     return text[: match.start()] if match is not None else text
 
 
-@lru_cache(maxsize=1)
-def _long_path() -> Any:
-    return compiled(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
-
-
-@lru_cache(maxsize=1)
-def _package() -> Any:
-    return compiled(r"\b(?:[a-z][a-z0-9_]{0,40}\.){2,8}[A-Z]")
+_long_path = compiled_once(r"(?:/[\w.~:-]+){4,}(/[\w.~-]{1,40})", case_sensitive=False)
+_package = compiled_once(r"\b(?:[a-z][a-z0-9_]{0,40}\.){2,8}[A-Z]")
 
 
 def _without_packages(text: str) -> str:

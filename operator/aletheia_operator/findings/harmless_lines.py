@@ -3,10 +3,7 @@
 All patterns are for RE2: their time is linear in the text.
 """
 
-from functools import lru_cache
-from typing import Any
-
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.findings.error_categories import MAX_TEXT, category_of
 
 MAX_CLOSING = 160  # characters of a line that closes a script
@@ -42,11 +39,8 @@ _CLOSING = (
     r"|^g?make(?:\[\d{1,3}\])?: \*\*\* "
     r"|^\W*(?:script|command|step|task|job|hook) [\w./'-]{1,60} (?:failed|returned)\b[^:]{0,40}$"
 )
-
-
-@lru_cache(maxsize=1)
-def _patterns() -> tuple[Any, Any]:
-    return compiled(_ADVICE, case_sensitive=False), compiled(_CLOSING, case_sensitive=False)
+_advice = compiled_once(_ADVICE, case_sensitive=False)
+_closing = compiled_once(_CLOSING, case_sensitive=False)
 
 
 def is_advice(text: str) -> bool:
@@ -54,12 +48,10 @@ def is_advice(text: str) -> bool:
 
     Only for lines that are no errors: as an error, the same words may say why a program stops.
     """
-    advice, _ = _patterns()
-    return advice.search(text[:MAX_TEXT]) is not None
+    return _advice().search(text[:MAX_TEXT]) is not None
 
 
 def closes_script(text: str) -> bool:
     """Return whether a line only says that a script or a step failed and ends: the command that failed said why before it."""
-    _, closing = _patterns()
     text = text.strip()
-    return len(text) <= MAX_CLOSING and closing.search(text) is not None and not category_of(text)
+    return len(text) <= MAX_CLOSING and _closing().search(text) is not None and not category_of(text)

@@ -8,11 +8,10 @@ lines match, the lines are grouped first (`line_groups`), and only those of new 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.findings.error_categories import any_category, pauses
 from aletheia_operator.findings.line_groups import Block, Group, LineGroups
 from aletheia_operator.findings.stack_reasons import without_frames
@@ -81,10 +80,8 @@ class LineChoice:
         return [group for group in block.groups if codes[group.first] or group.known is not None or group.first in found]
 
 
-@lru_cache(maxsize=1)
-def _collector() -> Any:
-    """Return a pattern for a word of all blocks with lines of garbage collectors. RE2 finds it faster than `in` does."""
-    return compiled(b"GC")
+_collector = compiled_once(b"GC")
+"""Returns the pattern for a word of all blocks with lines of garbage collectors. RE2 finds it faster than `in` does."""
 
 
 def categorised(entries: Encoded, numbers: list[int]) -> Iterator[int]:

@@ -3,10 +3,7 @@
 All patterns are for RE2: their time is linear in the text.
 """
 
-from functools import lru_cache
-from typing import Any
-
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.findings.error_categories import MAX_TEXT, category_of
 
 _EXIT_NOTICES = (
@@ -62,11 +59,7 @@ _CLIENT = (
     rf"|\[client {_ADDRESS}|\bclient \S{{1,60}} (?:disconnected|left|closed|aborted|gone)"
     rf"|\bfrom (?:client |peer |remote |host )?{_ADDRESS}[0-9a-f:.]{{0,40}}\]?:\d"
 )
-
-
-@lru_cache(maxsize=1)
-def _client() -> Any:
-    return compiled(_CLIENT, case_sensitive=False)
+_client = compiled_once(_CLIENT, case_sensitive=False)
 
 
 def names_client(text: str) -> bool:
@@ -75,16 +68,12 @@ def names_client(text: str) -> bool:
     return _client().search(text) is not None and _upstream().search(text) is None
 
 
-@lru_cache(maxsize=1)
-def _upstream() -> Any:
-    return compiled(r"\bupstream SSL|\b(?:to|from|in) upstream\b.{1,40}\bclient: |could not be resolved", case_sensitive=False)
-
-
-@lru_cache(maxsize=1)
-def _statement() -> Any:
-    return compiled(
-        r"\W*(?:\w{1,20}: ?)?(?:INSERT INTO|SELECT|UPDATE|DELETE FROM|MERGE INTO|REPLACE INTO) ", case_sensitive=False
-    )
+_upstream = compiled_once(
+    r"\bupstream SSL|\b(?:to|from|in) upstream\b.{1,40}\bclient: |could not be resolved", case_sensitive=False
+)
+_statement = compiled_once(
+    r"\W*(?:\w{1,20}: ?)?(?:INSERT INTO|SELECT|UPDATE|DELETE FROM|MERGE INTO|REPLACE INTO) ", case_sensitive=False
+)
 
 
 def is_statement(text: str) -> bool:
@@ -92,39 +81,36 @@ def is_statement(text: str) -> bool:
     return _statement().match(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _report() -> tuple[Any, Any]:
-    return compiled(
-        r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.()-]{1,60}){0,6}: ?\S"
-        r"|^(?:\[[^\]]{1,60}\]\W*)?(?:error [a-z]{3,20}ing\b|(?:unknown|unsupported|invalid|unexpected) [a-z]{3})"
-        r"|: (?:[\w-]{1,20} )?error [a-z]{3,20}ing\b"
-        r"|(?:^|[\s\])>|:])(?:failed|cannot|can't|could not|couldn't|unable)(?: to)? [a-z]{3}|\b[a-z]{3,20} (?:has )?failed\b",
-        case_sensitive=False,
-    ), compiled(
-        r"^\W*(?:[✓✔]|(?:ok|pass|warn(?:ing)?)\b)|\bwarn(?:ing)?\b"
-        r"|\b(?:no|0|without|zero|allowed|expected|ignor\w{1,4}|optional) (?:\w{1,20} )?(?:errors?|fail\w{0,5})"
-        r"|\b(?:errors?|fail\w{0,5})\b[\"']?[:=] ?[\"']?(?:0|null|none|nil|false|no|-|\"|')|\bpassed\b"
-        r"|\busing (?:the |a )?(?:default|fallback|builtin)|\b(?:falling|fell|falls) back\b|\bskipp(?:ed|ing)\b",
-        case_sensitive=False,
-    )
+_report = compiled_once(
+    r"(?:^|[\s\])>|:])(?:error|fatal|exception|failure)(?: [\w'/.()-]{1,60}){0,6}: ?\S"
+    r"|^(?:\[[^\]]{1,60}\]\W*)?(?:error [a-z]{3,20}ing\b|(?:unknown|unsupported|invalid|unexpected) [a-z]{3})"
+    r"|: (?:[\w-]{1,20} )?error [a-z]{3,20}ing\b"
+    r"|(?:^|[\s\])>|:])(?:failed|cannot|can't|could not|couldn't|unable)(?: to)? [a-z]{3}|\b[a-z]{3,20} (?:has )?failed\b",
+    case_sensitive=False,
+)
+_denial = compiled_once(
+    r"^\W*(?:[✓✔]|(?:ok|pass|warn(?:ing)?)\b)|\bwarn(?:ing)?\b"
+    r"|\b(?:no|0|without|zero|allowed|expected|ignor\w{1,4}|optional) (?:\w{1,20} )?(?:errors?|fail\w{0,5})"
+    r"|\b(?:errors?|fail\w{0,5})\b[\"']?[:=] ?[\"']?(?:0|null|none|nil|false|no|-|\"|')|\bpassed\b"
+    r"|\busing (?:the |a )?(?:default|fallback|builtin)|\b(?:falling|fell|falls) back\b|\bskipp(?:ed|ing)\b",
+    case_sensitive=False,
+)
 
 
 def reports_error(text: str) -> bool:
     """Return whether a line without a level says that something failed. Not if it calls that a warning, or counts no error."""
-    report, denial = _report()
     text = text[:MAX_TEXT]
-    return report.search(text) is not None and denial.search(text) is None
+    return _report().search(text) is not None and _denial().search(text) is None
 
 
 def denies_error(text: str) -> bool:
     """Return whether a line calls itself a warning, counts no error, or says how the program goes on."""
-    _, denial = _report()
-    return denial.search(text[:MAX_TEXT]) is not None
+    return _denial().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _retry() -> Any:
-    return compiled(r"\b(?:re-?try\w{0,4}|re-?tries|re-?connect\w{0,4}|try(?:ing)? again|attempt \d)\b", case_sensitive=False)
+_retry = compiled_once(
+    r"\b(?:re-?try\w{0,4}|re-?tries|re-?connect\w{0,4}|try(?:ing)? again|attempt \d)\b", case_sensitive=False
+)
 
 
 def tries_again(text: str) -> bool:
@@ -132,13 +118,11 @@ def tries_again(text: str) -> bool:
     return _retry().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _handling() -> Any:
-    return compiled(
-        r"\(?\b(?:skipp(?:ed|ing)|ignor(?:ed|ing))\b\W*$|\busing (?:the |a )?(?:default|fallback|builtin)"
-        r"|\b(?:falling|fell|falls) back to\b",
-        case_sensitive=False,
-    )
+_handling = compiled_once(
+    r"\(?\b(?:skipp(?:ed|ing)|ignor(?:ed|ing))\b\W*$|\busing (?:the |a )?(?:default|fallback|builtin)"
+    r"|\b(?:falling|fell|falls) back to\b",
+    case_sensitive=False,
+)
 
 
 def is_handled(text: str) -> bool:
@@ -146,9 +130,7 @@ def is_handled(text: str) -> bool:
     return _handling().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _own_warning() -> Any:
-    return compiled(r"\bwarning: ", case_sensitive=False)
+_own_warning = compiled_once(r"\bwarning: ", case_sensitive=False)
 
 
 def calls_itself_warning(text: str) -> bool:
@@ -156,20 +138,14 @@ def calls_itself_warning(text: str) -> bool:
     return _own_warning().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _surrender() -> Any:
-    return compiled(
-        r"\bgiv(?:e|es|en|ing) up\b|\babort(?:ed|ing)\b|\bpermanently\b"
-        r"|\bwill not (?:be )?(?:retr\w{1,4}|restart\w{0,3})\b"
-        r"|\bno longer (?:runs?|works?|replicat\w{1,4})\b"
-        r"|\b(?:thread|worker|replica(?:tion)?|task|loop) (?:is |was )?(?:stopped|dead)\b",
-        case_sensitive=False,
-    )
-
-
-@lru_cache(maxsize=1)
-def _failed_start() -> Any:
-    return compiled(r"\bstart-?up failed\b|\bfailed to (?:start|deploy)\b", case_sensitive=False)
+_surrender = compiled_once(
+    r"\bgiv(?:e|es|en|ing) up\b|\babort(?:ed|ing)\b|\bpermanently\b"
+    r"|\bwill not (?:be )?(?:retr\w{1,4}|restart\w{0,3})\b"
+    r"|\bno longer (?:runs?|works?|replicat\w{1,4})\b"
+    r"|\b(?:thread|worker|replica(?:tion)?|task|loop) (?:is |was )?(?:stopped|dead)\b",
+    case_sensitive=False,
+)
+_failed_start = compiled_once(r"\bstart-?up failed\b|\bfailed to (?:start|deploy)\b", case_sensitive=False)
 
 
 def gives_up(text: str) -> bool:
@@ -179,13 +155,11 @@ def gives_up(text: str) -> bool:
     return failed or _surrender().search(text) is not None
 
 
-@lru_cache(maxsize=1)
-def _renewal() -> Any:
-    return compiled(
-        r"\b(?:re-?(?:new|fresh|issu|quest)\w{0,4}|re-?(?:authenticat\w{1,4}|login)"
-        r"|(?:fetch|gett|obtain|acquir)ing (?:a )?new)\b",
-        case_sensitive=False,
-    )
+_renewal = compiled_once(
+    r"\b(?:re-?(?:new|fresh|issu|quest)\w{0,4}|re-?(?:authenticat\w{1,4}|login)"
+    r"|(?:fetch|gett|obtain|acquir)ing (?:a )?new)\b",
+    case_sensitive=False,
+)
 
 
 def renews(text: str) -> bool:
@@ -193,32 +167,21 @@ def renews(text: str) -> bool:
     return _renewal().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _patterns() -> tuple[Any, Any]:
-    return compiled(_EXIT_NOTICES, case_sensitive=False), compiled(_REASONS, case_sensitive=False)
-
-
-@lru_cache(maxsize=1)
-def _exception() -> Any:
-    return compiled(_EXCEPTION)
-
-
-@lru_cache(maxsize=1)
-def _trace_head() -> Any:
-    return compiled(r"\s*(?:call|stack|back) ?(?:stack|trace|back)\b[^:]{0,40}:", case_sensitive=False)
+_exit_notice = compiled_once(_EXIT_NOTICES, case_sensitive=False)
+_reasons = compiled_once(_REASONS, case_sensitive=False)
+_exception = compiled_once(_EXCEPTION)
+_trace_head = compiled_once(r"\s*(?:call|stack|back) ?(?:stack|trace|back)\b[^:]{0,40}:", case_sensitive=False)
 
 
 def is_exit_notice(text: str) -> bool:
     """Return whether a line only reports that a program ends, or announces what follows."""
-    exit_notice, _ = _patterns()
     text = text[:MAX_TEXT]
-    return exit_notice.search(text) is not None and not category_of(text)
+    return _exit_notice().search(text) is not None and not category_of(text)
 
 
 def gives_reason(text: str) -> bool:
     """Return whether a line gives a reason: it names something that is wrong, and is no notice of an exit."""
-    _, reasons = _patterns()
-    return reasons.search(text[:MAX_TEXT]) is not None and not is_exit_notice(text)
+    return _reasons().search(text[:MAX_TEXT]) is not None and not is_exit_notice(text)
 
 
 def reason_span(text: str) -> tuple[int, int] | None:
@@ -226,14 +189,11 @@ def reason_span(text: str) -> tuple[int, int] | None:
 
     None too if the last is the class of an exception: its message has the reason in other words.
     """
-    _, reasons = _patterns()
-    last = next(reversed([*reasons.finditer(text)]), None)
+    last = next(reversed([*_reasons().finditer(text)]), None)
     return None if last is None or last[0].endswith(_CLASSES) else last.span()
 
 
-@lru_cache(maxsize=1)
-def _empty_word() -> Any:
-    return compiled(r"\b(?:error|errors|failed|fails|failure|fatal|aborted)\b", case_sensitive=False)
+_empty_word = compiled_once(r"\b(?:error|errors|failed|fails|failure|fatal|aborted)\b", case_sensitive=False)
 
 
 def names_failure(text: str) -> bool:
@@ -246,8 +206,7 @@ def is_vague(text: str) -> bool:
     text = text[:MAX_TEXT]
     if category_of(text) or is_exception(text) or ": " in text.strip():
         return False
-    _, reasons = _patterns()
-    return reasons.search(_empty_word().sub("", text)) is None
+    return _reasons().search(_empty_word().sub("", text)) is None
 
 
 def heads_trace(text: str) -> bool:
@@ -260,13 +219,11 @@ def is_exception(text: str) -> bool:
     return _exception().search(text[:MAX_TEXT]) is not None
 
 
-@lru_cache(maxsize=1)
-def _bare_errno() -> Any:
-    return compiled(
-        r"(?:\[[^\]]{0,120}\]\s*)*(?:error: )?(?:No such file or directory|Permission denied|Operation not permitted"
-        r"|Invalid argument|Connection refused|Address already in use|No space left on device|Input/output error)\W*$",
-        case_sensitive=False,
-    )
+_bare_errno = compiled_once(
+    r"(?:\[[^\]]{0,120}\]\s*)*(?:error: )?(?:No such file or directory|Permission denied|Operation not permitted"
+    r"|Invalid argument|Connection refused|Address already in use|No space left on device|Input/output error)\W*$",
+    case_sensitive=False,
+)
 
 
 def is_bare_errno(text: str) -> bool:

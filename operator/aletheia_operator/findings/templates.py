@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
 
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.findings.error_categories import CALLS, MAX_TEXT, category_of, peer_of
 from aletheia_operator.findings.finding import Link
 from aletheia_operator.text.batches import SERIOUS
@@ -22,9 +20,7 @@ _DIGITS = str.maketrans("123456789", "000000000")
 SIMILAR = 0.7  # least share of equal words of two templates that are shown as one
 
 
-@lru_cache(maxsize=1)
-def _varying() -> Any:
-    return compiled(r"[\w.-]*\d[\w.-]*|\b[0-9a-f]{8,}\b|'[^']{40,}'|\"[^\"]{40,}\"")
+_varying = compiled_once(r"[\w.-]*\d[\w.-]*|\b[0-9a-f]{8,}\b|'[^']{40,}'|\"[^\"]{40,}\"")
 
 
 def shape_of(text: str) -> str:

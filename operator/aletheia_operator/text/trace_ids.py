@@ -7,10 +7,9 @@ trace_id, traceId, trace.id, otelTraceID, X-B3-TraceId and the like, in JSON, lo
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-from aletheia_operator.api.expressions import compiled
+from aletheia_operator.api.expressions import compiled_once
 from aletheia_operator.text.batches import KEY, SEPARATOR
 
 _NAME = rb"race(?:[ _.-]?[iI][dD]|parent|\\*\":[\s\v]?\{\\*\"id)"
@@ -61,10 +60,8 @@ class TraceIds:
         return {"limit": self.limit, "error_ids": self.error_ids, "ids": self.ids, "more": self.more}
 
 
-@lru_cache(maxsize=1)
-def _name() -> Any:
-    """Return a pattern for the name of a trace id. Most blocks have none, and RE2 finds that out in half the time."""
-    return compiled(_NAME)
+_name = compiled_once(_NAME)
+"""Returns the pattern for the name of a trace id. Most blocks have none, and RE2 finds that out in half the time."""
 
 
 def first_id(text: bytes) -> str:
