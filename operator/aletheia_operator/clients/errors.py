@@ -7,13 +7,16 @@ SourceError
 `faults.py` has the table from exceptions of the client libraries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from itertools import chain, repeat
+from typing import TypeVar
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.text.display import one_line
 
 MAX_MESSAGE = 1000
+
+T = TypeVar("T")
 
 
 class SourceError(Exception):
@@ -122,6 +125,16 @@ def error_of(status: int, message: str) -> SourceError:
     else:
         kind, reason = Rejected, GapReason.REJECTED
     return kind(message, reason, status)
+
+
+async def if_found(reading: Awaitable[T]) -> T | None:
+    """Return what a request returns; None if the object does not exist. Raises SourceError for other refusals and faults."""
+    try:
+        return await reading
+    except SourceError as e:
+        if e.reason == GapReason.NOT_FOUND:
+            return None
+        raise
 
 
 def retry_delays() -> Iterator[float]:

@@ -12,8 +12,7 @@ import signal
 from dataclasses import dataclass
 
 from aletheia_operator.api import paths
-from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import SourceError, if_found
 from aletheia_operator.clients.fair_slots import FairSlots
 from aletheia_operator.clients.kill_timer import EXIT_CODE, end_process_after
 from aletheia_operator.clients.kubernetes import Kubernetes, connect
@@ -193,11 +192,8 @@ class CaptureProcess:
 
 async def _read(kubernetes: Kubernetes, owner: InvestigationReference) -> Body | None:
     """Return the Investigation; None if it is gone or being deleted. Raises SourceError if that is unknown."""
-    try:
-        body: Body = await kubernetes.get(paths.investigation(owner.namespace, owner.name))
-    except SourceError as e:
-        if e.reason is GapReason.NOT_FOUND:
-            return None
-        raise
+    body = await if_found(kubernetes.get(paths.investigation(owner.namespace, owner.name)))
+    if body is None:
+        return None
     metadata = body["metadata"]
     return None if metadata["uid"] != owner.uid or metadata.get("deletionTimestamp") else body

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aletheia_operator.api import paths
-from aletheia_operator.api.reasons import GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.clients.errors import SourceError, if_found
 from aletheia_operator.clients.kubernetes import METADATA_ONLY_OBJECT, Kubernetes
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.volume import Volume, bind_volume, open_volume, rebind_volume
@@ -63,11 +62,8 @@ async def record_cluster(cluster: ClusterState, layout: SessionLayout) -> None:
 
 
 async def _defined_at(kubernetes: Kubernetes) -> datetime | None:
-    try:
-        found = await kubernetes.get(paths.CRD, accept=METADATA_ONLY_OBJECT)
-    except SourceError as e:
-        if e.reason == GapReason.NOT_FOUND:
-            return None
-        raise
+    found = await if_found(kubernetes.get(paths.CRD, accept=METADATA_ONLY_OBJECT))
+    if found is None:
+        return None
     metadata = found["metadata"]
     return None if metadata.get("deletionTimestamp") else datetime.fromisoformat(metadata["creationTimestamp"])

@@ -13,8 +13,8 @@ from typing import Any
 
 from aletheia_operator import metrics
 from aletheia_operator.api import paths
-from aletheia_operator.api.reasons import ConditionReason, GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.clients.errors import if_found
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.handlers.cluster_state import ClusterState
 from aletheia_operator.handlers.owners import owns
@@ -153,13 +153,7 @@ class Settler:
     async def _with_name_in(self, manifest: Manifest) -> Body | None:
         """Return the Investigation that has the name in the manifest; None if there is none. Raises SourceError."""
         owner = manifest.investigation
-        try:
-            found: Body = await self.kubernetes.get(paths.investigation(owner.namespace, owner.name))
-        except SourceError as e:
-            if e.reason == GapReason.NOT_FOUND:
-                return None
-            raise
-        return found
+        return await if_found(self.kubernetes.get(paths.investigation(owner.namespace, owner.name)))
 
     async def expire(self, manifest: Manifest, for_a_cap: bool = False) -> None:
         """Remove the artifacts, and report it. Repeats steps that a crash prevented.

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from aletheia_operator.api.reasons import ConditionReason, GapReason
-from aletheia_operator.clients.errors import SourceError
+from aletheia_operator.api.reasons import ConditionReason
+from aletheia_operator.clients.errors import SourceError, if_found
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.settings import Rights
 
@@ -145,12 +145,9 @@ class Trust:
         """Return the policy with its binding; None if one is missing. Raises SourceError."""
         times, uids, kubernetes = [], [], self.kubernetes.sharing(seen_at)
         for path in (f"{POLICIES}/{name}", f"{BINDINGS}/{name}"):
-            try:
-                found = await kubernetes.read(path, dict)
-            except SourceError as e:
-                if e.reason == GapReason.NOT_FOUND:
-                    return None
-                raise
+            found = await if_found(kubernetes.read(path, dict))
+            if found is None:
+                return None
             if path.startswith(BINDINGS) and "Deny" not in (found["spec"].get("validationActions") or []):
                 return None
             times.append(datetime.fromisoformat(found["metadata"]["creationTimestamp"]))
