@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from aletheia_operator.cli.output import print_json, print_message
 from aletheia_operator.session import SessionLayout
 from aletheia_operator.session.aletheia_archive import export_for_aletheia
 from aletheia_operator.session.archive import Imported, export_session, import_directory, import_session
+from aletheia_operator.session.files import removed_on_error
 from aletheia_operator.session.manifest import Manifest
 from aletheia_operator.session.manifest_file import read_manifest
 from aletheia_operator.session.tar_stream import ArchiveError
@@ -83,15 +84,10 @@ def _target(path: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, ARCHIVE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            raise
+    with removed_on_error(path), os.fdopen(descriptor, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _positive(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:

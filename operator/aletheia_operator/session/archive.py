@@ -8,14 +8,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from aletheia_operator.scratch import require_space, write_all
 from aletheia_operator.session.copying import copy_hashed
-from aletheia_operator.session.files import make_directory, open_file, open_new, replace
+from aletheia_operator.session.files import make_directory, open_file, open_new, removed_on_error, replace
 from aletheia_operator.session.guarded_directory import GuardedDirectory
 from aletheia_operator.session.layout import MANIFEST, RETENTION_RECORD, SessionLayout
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -259,16 +259,13 @@ def _keep(source: BinaryIO, artifact: Artifact, made: GuardedDirectory | None) -
         path = made.path / artifact.path
         made.make_folder(path.parent)
         descriptor = open_new(path)
-        try:
-            made.check(path)(descriptor)
-            copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
-            os.fsync(descriptor)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            raise
-        finally:
-            os.close(descriptor)
+        with removed_on_error(path):
+            try:
+                made.check(path)(descriptor)
+                copied, digest = copy_hashed(source, artifact.size_bytes, lambda block: write_all(descriptor, block))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     if copied < artifact.size_bytes:
         raise ArchiveError(f"it is cut off within {artifact.path[:200]!a}")
     if digest != artifact.sha256:

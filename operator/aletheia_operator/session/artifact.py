@@ -15,7 +15,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from aletheia_operator.scratch import Scratch, Stored, require_space, write_all
-from aletheia_operator.session.files import open_new, temporary
+from aletheia_operator.session.files import open_new, removed_on_error, temporary
 from aletheia_operator.session.seal import Seal
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from aletheia_operator.text.encoding import dumps
@@ -155,7 +154,7 @@ def write_file(
         size += len(chunk)
 
     descriptor = open_new(new)
-    try:
+    with removed_on_error(new):
         try:
             check(descriptor)
             if seal is None:
@@ -166,10 +165,6 @@ def write_file(
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except BaseException:
-        with suppress(OSError):
-            new.unlink()
-        raise
     return size, digest.hexdigest()
 
 

@@ -1,8 +1,8 @@
 """Atomic file operations on the session volume: at every moment a file is absent or complete. All calls block."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,17 @@ def open_file(path: Path | str, buffering: int = -1) -> BinaryIO:
         raise
 
 
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    """Remove a file if it cannot be completed."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
 def replace(path: Path, content: bytes, mode: int = FILE_MODE, *, sync: bool = True) -> None:
     """Write a small file in one atomic step. An existing file is replaced.
 
@@ -43,7 +54,7 @@ def replace(path: Path, content: bytes, mode: int = FILE_MODE, *, sync: bool = T
     with suppress(FileNotFoundError):
         new.unlink()
     descriptor = open_new(new, mode)
-    try:
+    with removed_on_error(new):
         try:
             write_all(descriptor, content)
             if sync:
@@ -53,10 +64,6 @@ def replace(path: Path, content: bytes, mode: int = FILE_MODE, *, sync: bool = T
         os.rename(new, path)
         if sync:
             sync_directory(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            new.unlink()
-        raise
 
 
 def open_below(directory: Path, path: str) -> int:
