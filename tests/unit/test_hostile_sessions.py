@@ -85,6 +85,16 @@ def test_links_in_a_folder(tmp_path: Path) -> None:
         decrypt_artifact(session, artifact, "", lambda block: None)
 
 
+def test_a_directory_in_place_of_a_file(tmp_path: Path) -> None:
+    """It is not read, and no descriptor stays open."""
+    (tmp_path / "data").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(9):
+        with pytest.raises(OSError):
+            PlainFiles(tmp_path).open("data")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_pod_that_sends_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither memory nor the disk fills: not by a manifest, and not by a file."""
     program(tmp_path, "import sys\nwhile True: sys.stdout.write('x' * 65536)", monkeypatch)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.session import age
-from aletheia_operator.session.files import open_below
+from aletheia_operator.session.files import open_file_below
 from aletheia_operator.session.manifest import Artifact, Manifest
 from aletheia_operator.session.unseal import plain_path
 
@@ -44,7 +44,7 @@ class FolderFiles:
     directory: Path
 
     def open(self, artifact: Artifact) -> BinaryIO:
-        return os.fdopen(open_below(self.directory, artifact.path), "rb")
+        return open_file_below(self.directory, artifact.path)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ no call holds the interpreter's lock for long.
 """
 
 import errno
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import orjson
 
 from aletheia_operator.session.artifact import HEAD_LINES, entry_lines, metadata_of
-from aletheia_operator.session.files import open_below
+from aletheia_operator.session.files import open_file_below
 
 BLOCK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 512 * 1024
@@ -42,7 +41,7 @@ class PlainFiles:
     directory: Path
 
     def open(self, path: str) -> BinaryIO:
-        return os.fdopen(open_below(self.directory, path), "rb")
+        return open_file_below(self.directory, path)
 
 
 class NoFiles:

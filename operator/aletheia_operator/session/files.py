@@ -26,7 +26,15 @@ def open_file(path: Path | str, buffering: int = -1) -> BinaryIO:
 
     `buffering`: as for `open`.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return _reading(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), buffering)
+
+
+def open_file_below(directory: Path, path: str) -> BinaryIO:
+    """Open a file for reading, by a relative path, as `open_below` does. Raises OSError, also for a directory."""
+    return _reading(open_below(directory, path))
+
+
+def _reading(descriptor: int, buffering: int = -1) -> BinaryIO:
     try:
         return os.fdopen(descriptor, "rb", buffering)
     except BaseException:  # a directory

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aletheia_operator.session import age
-from aletheia_operator.session.files import make_directory, open_below, open_new, replace, sync_directory, sync_tree
+from aletheia_operator.session.files import make_directory, open_file_below, open_new, replace, sync_directory, sync_tree
 from aletheia_operator.session.layout import MANIFEST, SessionLayout
 from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest import Artifact, Manifest
@@ -32,7 +32,7 @@ def decrypt_artifact(directory: Path, artifact: Artifact, key: str, write: Calla
 
     If it fails, what was written before is genuine but incomplete.
     """
-    with os.fdopen(open_below(directory, artifact.path), "rb") as file:
+    with open_file_below(directory, artifact.path) as file:
         try:
             age.decrypt(file, write, age.parse_identities(key))
         except age.AgeError as e:
