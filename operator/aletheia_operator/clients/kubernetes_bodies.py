@@ -42,7 +42,7 @@ class Bodies:
         """
         async with opened() as response:
             parts: list[bytes] = []
-            if await _read(response, parts, LARGE_BYTES):
+            if await read_up_to(response, parts, LARGE_BYTES):
                 return b"".join(parts), lambda: None
             if not self.places.full(namespace):
                 with _given_back(await self.places.acquire(namespace)) as release:
@@ -66,12 +66,12 @@ def _given_back(release: Release) -> Iterator[Release]:
 async def read_capped(response: aiohttp.ClientResponse, parts: list[bytes] | None = None) -> bytes:
     """Read a whole body; `parts` has its beginning. Raises Rejected (TooLarge) if it has more than MAX_BODY_BYTES."""
     parts = [] if parts is None else parts
-    if not await _read(response, parts, MAX_BODY_BYTES):
+    if not await read_up_to(response, parts, MAX_BODY_BYTES):
         raise Rejected(f"the Kubernetes API's answer is larger than {MAX_BODY_BYTES} bytes", GapReason.TOO_LARGE)
     return b"".join(parts)
 
 
-async def _read(response: aiohttp.ClientResponse, parts: list[bytes], max_bytes: int) -> bool:
+async def read_up_to(response: aiohttp.ClientResponse, parts: list[bytes], max_bytes: int) -> bool:
     """Append to `parts` until the end, or until they exceed `max_bytes`. Returns whether the end was reached."""
     size = sum(map(len, parts))
     async for chunk in response.content.iter_any():

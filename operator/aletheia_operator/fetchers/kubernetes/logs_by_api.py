@@ -13,6 +13,7 @@ from enum import Enum
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError, Unavailable
 from aletheia_operator.clients.kubernetes import Kubernetes
+from aletheia_operator.clients.kubernetes_bodies import read_up_to
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 from aletheia_operator.logs.framing import SECOND_LENGTH, sort_key
@@ -49,14 +50,10 @@ class LogSource:
         return query | ({"previous": "true"} if self.previous else {}) | more
 
     async def read_head(self, max_bytes: int, **more: str) -> bytes:
-        """Return the first `max_bytes` bytes of an answer. Raises SourceError."""
+        """Return an answer, or its first `max_bytes` bytes and maybe some more. Raises SourceError."""
         async with self.kubernetes.stream(self.path, self.query(**more)) as response:
-            parts, size = [], 0
-            async for chunk in response.content.iter_any():
-                parts.append(chunk)
-                size += len(chunk)
-                if size > max_bytes:
-                    break
+            parts: list[bytes] = []
+            await read_up_to(response, parts, max_bytes)
         return b"".join(parts)
 
     async def first_time(self, since: str | None = None) -> str:
