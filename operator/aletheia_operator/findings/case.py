@@ -45,6 +45,14 @@ class Case:
     def events(self, *reasons: str) -> Iterator[Event]:
         return self.evidence.events.of(*reasons)
 
+    def events_of_pods(self, *reasons: str) -> Mapping[Subject, list[Event]]:
+        """Return the events of pods with these reasons, by workload."""
+        found: dict[Subject, list[Event]] = {}
+        for event in self.events(*reasons):
+            if event.subject.kind == "Pod":
+                found.setdefault(self.workload(event.subject), []).append(event)
+        return found
+
     @cached_property
     def by_subject(self) -> Mapping[Subject, list[Event]]:
         """Return the events of each object."""

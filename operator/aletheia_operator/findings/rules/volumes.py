@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 from aletheia_operator.findings.case import Case, clock, earlier
-from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Finding, Subject
 
@@ -60,11 +59,7 @@ def _waits_for_pod(case: Case, subject: Subject) -> bool:
 
 def mounts(case: Case) -> Iterator[Finding]:
     """Yield the volumes that cannot be mounted, and why."""
-    failing: dict[Subject, list[Event]] = {}
-    for event in case.events(*MOUNTS):
-        if event.subject.kind == "Pod":
-            failing.setdefault(case.workload(event.subject), []).append(event)
-    for subject, events in failing.items():
+    for subject, events in case.events_of_pods(*MOUNTS).items():
         pods = {event.subject.name for event in events}
         known = pods & case.evidence.objects.pods.keys()
         over = not known or all(case.is_healthy(Subject("Pod", pod)) or _runs(case, pod) for pod in known)

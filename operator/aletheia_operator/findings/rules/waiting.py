@@ -114,11 +114,7 @@ SANDBOX = ("FailedCreatePodSandBox", "FailedCreatePodSandbox", "NetworkNotReady"
 
 def sandboxes(case: Case) -> Iterator[Finding]:
     """Yield the pods that get no sandbox: the network plugin or the container runtime fails."""
-    failing: dict[Subject, list[Event]] = {}
-    for event in case.events(*SANDBOX):
-        if event.subject.kind == "Pod":
-            failing.setdefault(case.workload(event.subject), []).append(event)
-    for subject, events in failing.items():
+    for subject, events in case.events_of_pods(*SANDBOX).items():
         pods = frozenset(event.subject.name for event in events)
         waiting = any(name in pods and not has_started(pod) for name, pod in ((fact.name, pod) for fact, pod in case.pods()))
         latest = max(events, key=lambda event: event.last)
