@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aletheia_operator.logs.forms import recognise
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.text.encoding import dumps
-from aletheia_operator.text.sizes import counted
+from aletheia_operator.text.sizes import counted, readable_duration
 from aletheia_operator.text.timestamps import format_nanoseconds, format_time, parse_nanoseconds, to_nanoseconds
 
 SECOND = 1_000_000_000
@@ -238,3 +238,12 @@ def test_encoded_values_take_no_more_memory_than_their_length(value: Any) -> Non
         assert tracemalloc.get_traced_memory()[0] < 1.3 * sum(map(len, kept)) + 20_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0s"), (119.9, "119s"), (120, "2m"), (150, "2m30s"), (600.5, "10m"), (3 * 3600, "3h"), (48 * 3600, "2d")],
+)
+def test_a_duration(seconds: float, text: str) -> None:
+    """In its largest unit, with seconds added below ten minutes."""
+    assert readable_duration(seconds) == text

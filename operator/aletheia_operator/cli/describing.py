@@ -19,7 +19,6 @@ from aletheia_operator.cli.investigations import (
     PRINTED,
     Investigation,
     age,
-    duration,
     find,
     investigation_argument,
     print_objects,
@@ -33,7 +32,7 @@ from aletheia_operator.cli.overview import PHASE_STYLES
 from aletheia_operator.cli.printing import inert, paged
 from aletheia_operator.cli.reference import Reference, remote_session
 from aletheia_operator.session.retention_record import LEGAL_HOLD
-from aletheia_operator.text.sizes import counted, readable_size
+from aletheia_operator.text.sizes import counted, readable_duration, readable_size
 from aletheia_operator.text.timestamps import parse_time, to_the_second
 
 SEVERITY_STYLES = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
@@ -102,7 +101,7 @@ def _head(out: Console, investigation: Investigation) -> None:
         out.print(inert(str(headline), "bold"))
         out.print()
     started, ended = parse_time(status.get("startTime")), parse_time(status.get("completionTime"))
-    took = f", took {duration((ended - started).total_seconds())}" if started and ended else ""
+    took = f", took {readable_duration((ended - started).total_seconds())}" if started and ended else ""
     progress = (status.get("progress") or {}).get("text")
     phase = f"{investigation.phase} {progress}" if progress and not investigation.ended else investigation.phase
     conditions = {str(each.get("type")): each for each in status.get("conditions") or []}

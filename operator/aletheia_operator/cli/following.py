@@ -18,7 +18,6 @@ from aletheia_operator.cli.investigations import (
     EXIT_CODES,
     INVESTIGATION_HELP,
     Investigation,
-    duration,
     find,
     investigation_argument,
     reading_commands,
@@ -28,7 +27,7 @@ from aletheia_operator.cli.options import Options, cluster_options, option_comma
 from aletheia_operator.cli.output import print_message
 from aletheia_operator.clients.errors import MISSING, is_temporary
 from aletheia_operator.text.display import for_terminal
-from aletheia_operator.text.sizes import counted
+from aletheia_operator.text.sizes import counted, readable_duration
 
 WATCH_SECONDS = 50
 """Length of one watch: shorter than the 60 seconds after which proxies give up."""
@@ -172,7 +171,7 @@ def words(investigation: Investigation, seconds: float, with_time: bool = False)
     if why := why_not_begun(investigation, seconds):
         parts.append(why)
     if with_time:
-        parts.append(duration(seconds))
+        parts.append(readable_duration(seconds))
     return ", ".join(parts)
 
 

@@ -21,6 +21,7 @@ from aletheia_operator.cli.name_completion import investigation_names
 from aletheia_operator.cli.reference import Reference, parsed
 from aletheia_operator.clients.errors import FORBIDDEN, MISSING
 from aletheia_operator.text.display import for_terminal
+from aletheia_operator.text.sizes import readable_duration
 from aletheia_operator.text.timestamps import parse_time
 from aletheia_operator.text.yaml_text import yaml_text
 
@@ -225,18 +226,4 @@ def printed(resource: dict[str, Any], output: str) -> str:
 def age(text: object, now: datetime | None = None) -> str:
     """Return the time from `text` to `now` (None: the current time) as kubectl prints it; '' if `text` is no time."""
     moment = parse_time(text)
-    return "" if moment is None else duration(((now or datetime.now(UTC)) - moment).total_seconds())
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: in its largest unit, with seconds added below ten minutes."""
-    left = max(0, int(seconds))
-    if left < 120:
-        return f"{left}s"
-    if left < 600:
-        return f"{left // 60}m{left % 60}s" if left % 60 else f"{left // 60}m"
-    if left < 3 * 3600:
-        return f"{left // 60}m"
-    if left < 2 * 86_400:
-        return f"{left // 3600}h"
-    return f"{left // 86_400}d"
+    return "" if moment is None else readable_duration(((now or datetime.now(UTC)) - moment).total_seconds())

@@ -14,7 +14,7 @@ from aletheia_operator.api.paths import ARTIFACTS_VERSION as VERSION
 from aletheia_operator.api.types import Model
 from aletheia_operator.serve.catalog import Summary
 from aletheia_operator.text.display import for_status, for_terminal
-from aletheia_operator.text.sizes import readable_size
+from aletheia_operator.text.sizes import readable_duration, readable_size
 
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "Session"
@@ -187,19 +187,7 @@ def _cells(summary: Summary, now: datetime) -> list[Any]:
         summary.artifact_count,
         summary.gap_count,
         readable_size(summary.size_bytes),
-        _age((now - summary.start_time).total_seconds()),
+        readable_duration((now - summary.start_time).total_seconds()),
         summary.sealed,
         for_terminal(summary.headline or ""),
     ]
-
-
-def _age(seconds: float) -> str:
-    """Format a duration as `kubectl get` does: its two largest units at most."""
-    left = max(0, int(seconds))
-    if left < 120:
-        return f"{left}s"
-    if left < 3 * 3600:
-        return f"{left // 60}m"
-    if left < 2 * 86_400:
-        return f"{left // 3600}h"
-    return f"{left // 86_400}d"
