@@ -64,6 +64,16 @@ class Installation:
         files: dict[str, Any] = json.loads(self.python(code, resource["status"]["session"]["path"]))
         return files
 
+    def intact_session(self, resource: Any) -> tuple[Any, dict[str, Any]]:
+        """Compare every digest of a session. Returns its manifest, and its other files by their paths."""
+        files = self.session(resource)
+        manifest, digest = files.pop("manifest.json")
+        assert digest == resource["status"]["session"]["manifestSha256"]
+        assert {artifact["path"]: artifact["sha256"] for artifact in manifest["artifacts"]} == {
+            path: sha256 for path, (_, sha256) in files.items()
+        }
+        return manifest, {path: document for path, (document, _) in files.items()}
+
 
 def helm(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
     return run([cluster.helm, f"--kubeconfig={cluster.kubeconfig}", *arguments], stdin=stdin, timeout_seconds=240)

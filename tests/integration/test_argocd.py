@@ -13,8 +13,18 @@ import yaml
 
 from tests.cluster.rig import ROOT
 from tests.support.argocd import DELETE_HOOK, FINALIZER, HOOK, OPTIONS, WAVE, Application, health
-from tests.support.gitops import EMPTY, IMMUTABLE, SideBySide, Site, annotated, question, settings
-from tests.support.operator import Kubectl, data_source, investigation, until
+from tests.support.gitops import (
+    EMPTY,
+    IMMUTABLE,
+    SideBySide,
+    Site,
+    annotated,
+    check_uninstalled,
+    empty_system,
+    question,
+    settings,
+)
+from tests.support.operator import data_source, investigation, until
 
 pytestmark = pytest.mark.cluster
 Stories = Mapping[str, Future[None]]
@@ -176,18 +186,14 @@ def test_an_application_without_a_finalizer_leaves_everything(site: Site) -> Non
 @side_by_side
 def test_the_operator_itself_comes_from_git(site: Site) -> None:
     """deploy/ is Synced. A deleted Application deletes it, but not what evidence depends on."""
-    there = Kubectl(site.kubectl.cluster, "aletheia-system")
-    there("delete", "namespace", "aletheia-system", "--ignore-not-found", timeout_seconds=120)
+    there = empty_system(site)
     manifests = [*yaml.safe_load_all(there("kustomize", str(ROOT / "deploy")))]
     app = Application(there, "argo-operator")
     synced = app.sync(*manifests)
     assert synced.phase == "Succeeded", synced
     assert {name for name, state in app.compare(*manifests).items() if not state["synced"]} == set()
     app.delete(FINALIZER)
-    assert there("get", "deployments", "-o", "name") == ""
-    kept = ("namespace/aletheia-system", "pvc/aletheia-operator-sessions", "crd/investigations.aletheia.dev")
-    assert len(there("get", *kept, "-o", "name").split()) == len(kept)
-    there("delete", "namespace", "aletheia-system", "--wait=false")
+    check_uninstalled(there)
 
 
 @side_by_side

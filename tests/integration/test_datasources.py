@@ -2,7 +2,6 @@
 
 import base64
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.cluster
 
 CANARY = "canary-7f3a-do-not-repeat"
 SERIES = {"status": "success", "data": {"resultType": "matrix", "result": []}}
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 def secret(name: str, **values: str) -> dict[str, Any]:

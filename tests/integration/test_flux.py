@@ -15,7 +15,17 @@ import yaml
 from tests.cluster import servers
 from tests.cluster.rig import ROOT
 from tests.support.flux import Flux, condition, running_flux
-from tests.support.gitops import EMPTY, IMMUTABLE, SideBySide, Site, annotated, question, settings
+from tests.support.gitops import (
+    EMPTY,
+    IMMUTABLE,
+    SideBySide,
+    Site,
+    annotated,
+    check_uninstalled,
+    empty_system,
+    question,
+    settings,
+)
 from tests.support.operator import Kubectl, data_source, investigation, until
 
 pytestmark = pytest.mark.cluster
@@ -318,8 +328,7 @@ def test_the_operator_itself_comes_from_git(rig: Rig) -> None:
     """deploy/ is applied, and stays as it is. With its Kustomization, what evidence depends on is not deleted."""
     paths = [path for folder in ("deploy", "crds") for path in (ROOT / folder).iterdir()]
     git = rig.flux.delivery("operator", path="./deploy", targetNamespace=None)
-    there = Kubectl(rig.kubectl.cluster, "aletheia-system")
-    there("delete", "namespace", "aletheia-system", "--ignore-not-found", timeout_seconds=120)
+    there = empty_system(rig.site)
     try:
         git.commit({str(path.relative_to(ROOT)): path.read_text() for path in paths}).applied()
         deployment = there.get("deployment", "aletheia-operator")
@@ -327,10 +336,7 @@ def test_the_operator_itself_comes_from_git(rig: Rig) -> None:
         assert there.get("deployment", "aletheia-operator")["metadata"]["generation"] == deployment["metadata"]["generation"]
     finally:
         git.delete()
-    assert there("get", "deployments", "-o", "name") == ""
-    kept = ("namespace/aletheia-system", "pvc/aletheia-operator-sessions", "crd/investigations.aletheia.dev")
-    assert len(there("get", *kept, "-o", "name").split()) == len(kept)
-    there("delete", "namespace", "aletheia-system", "--wait=false")
+    check_uninstalled(there)
 
 
 @side_by_side

@@ -1,13 +1,12 @@
 """Each item that cannot be captured is one gap, and everything else is on disk."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tests.support.http import OVER, Serve, serving
+from tests.support.http import OVER, Serve
 from tests.support.operator import (
     Kubectl,
     Operator,
@@ -22,13 +21,6 @@ from tests.support.operator import (
 )
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    """Start misbehaving servers on loopback; they end with the module."""
-    with serving() as serve:
-        yield serve
 
 
 def gaps_of(resource: Any) -> list[tuple[str, str]]:

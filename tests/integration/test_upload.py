@@ -39,7 +39,7 @@ from tests.cluster.rig import run
 from tests.support.captures import OWNER, Memory, capture
 from tests.support.faults import Fault, in_child
 from tests.support.forwarding import Answer, forward
-from tests.support.http import Serve, serving
+from tests.support.http import Serve
 from tests.unit.fakes import FakeKubernetes
 
 SOURCE = "/apis/aletheia.dev/v1alpha1/datasources/archive"
@@ -57,12 +57,6 @@ UPLOAD = {"session": {"upload": {"dataSourceRef": {"name": "archive"}}}}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3]:
     with servers.s3(tmp_path_factory.mktemp("s3")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 @pytest.fixture

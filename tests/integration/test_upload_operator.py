@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.cluster import servers
 from tests.integration.conftest import NAMESPACE
 from tests.support.forwarding import forward
-from tests.support.http import OVER, Serve, serving
+from tests.support.http import OVER, Serve
 from tests.support.operator import Kubectl, Operator, data_source, pod, session_of, until
 
 pytestmark = pytest.mark.cluster
@@ -25,12 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S3]:
     with servers.s3(tmp_path_factory.mktemp("s3")) as running:
         running.bucket("incidents")
         yield running
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 @pytest.fixture(scope="module", autouse=True)

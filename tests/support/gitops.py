@@ -109,3 +109,18 @@ class SideBySide:
         selected = [item.name for item in request.session.items if item.path == request.path and item.name in self.stories]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             yield {name: pool.submit(self.stories[name], argument) for name in selected}
+
+
+def empty_system(site: Site) -> Kubectl:
+    """Delete the namespace that deploy/ installs the operator into. Returns a kubectl for it."""
+    there = Kubectl(site.kubectl.cluster, "aletheia-system")
+    there("delete", "namespace", "aletheia-system", "--ignore-not-found", timeout_seconds=120)
+    return there
+
+
+def check_uninstalled(there: Kubectl) -> None:
+    """Check that an engine has removed the operator of deploy/, and kept what evidence depends on. Then remove that too."""
+    assert there("get", "deployments", "-o", "name") == ""
+    kept = ("namespace/aletheia-system", "pvc/aletheia-operator-sessions", "crd/investigations.aletheia.dev")
+    assert len(there("get", *kept, "-o", "name").split()) == len(kept)
+    there("delete", "namespace", "aletheia-system", "--wait=false")

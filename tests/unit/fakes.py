@@ -20,6 +20,8 @@ from aletheia_operator.clients.errors import Rejected, SourceError, error_of
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Document, Outcome, Plan, Question, Sources, Window, parts_of
+from aletheia_operator.fetchers.kubernetes.containers import Run
+from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.investigate import Order, Tools
 from aletheia_operator.investigate.threads import to_the_end
 from aletheia_operator.logs.pool import ParsedRun, Parsers
@@ -46,6 +48,15 @@ async def until(true: Callable[[], object]) -> None:
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
         while not true():  # noqa: ASYNC110 (what is waited for is of several kinds)
             await asyncio.sleep(0.001)
+
+
+class Seconds:
+    """A monotonic clock that stands still until it is moved."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass
@@ -399,6 +410,15 @@ class InlineParsers(Parsers):
 
 
 make_scratch = partial(Scratch, Path(tempfile.gettempdir()), False)
+
+
+def make_run_log(
+    run: Run, window: Window | None = None, max_line_bytes: int = 2**20, parsers: Parsers | None = None, **more: Any
+) -> RunLog:
+    """Return the log of a run of pod web-0. It may have any size."""
+    limits = LogLimits(2**30, 2**30, max_line_bytes)
+    settings: dict[str, Any] = {"scratch": make_scratch, "parsers": parsers or InlineParsers(), "target": "pod/web-0", **more}
+    return RunLog(run=run, window=window or make_window(), limits=limits, **settings)
 
 
 def make_sources(kubernetes: FakeKubernetes | None = None, **changes: Any) -> Sources:

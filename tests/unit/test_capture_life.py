@@ -264,14 +264,19 @@ async def die_together(tools: Tools, source: Hang, under_way: int) -> None:
         journal.write_bytes(b"".join(lines))
 
 
+async def capture_with_one_given_up(root: Path) -> None:
+    """Run a capture for each of UIDS. One of them gives its question up."""
+    tools = make_tools(root, FakeFetcher({"a": [[1]]}))
+    snapshots = [await run(make_order(uid), tools) for uid in UIDS]
+    assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
+
+
 async def test_only_one_capture_pays_for_a_second_death(tmp_path: Path) -> None:
     """When the process died, several captures were asking: their questions are repeated one at a time, to find the cause."""
     source = Hang()
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, 1)
-    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
-    snapshots = [await run(make_order(uid), tools) for uid in UIDS]
-    assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
+    await capture_with_one_given_up(tmp_path)
 
 
 async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +285,7 @@ async def test_a_suspect_does_not_wait_for_a_slow_one_for_ever(tmp_path: Path, m
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
     monkeypatch.setattr(answering, "SUSPECT_WAIT_SECONDS", 0.01)
     await die_together(make_tools(tmp_path, FakeFetcher({"a": [source]})), source, len(UIDS))
-    tools = make_tools(tmp_path, FakeFetcher({"a": [[1]]}))
-    snapshots = [await run(make_order(uid), tools) for uid in UIDS]
-    assert sorted([gap.message for gap in snapshot.manifest.gaps] for snapshot in snapshots) == [[], [], [GIVEN_UP]]
+    await capture_with_one_given_up(tmp_path)
 
 
 async def test_a_suspect_gives_way_when_its_answer_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
-from tests.support.http import OVER, Handler, Serve, serving
+from tests.support.http import OVER, Handler, Serve
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 END = 1_763_000_000
@@ -72,12 +71,6 @@ SOURCES = {
         {},
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 @pytest.fixture(params=SOURCES)

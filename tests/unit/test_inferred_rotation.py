@@ -1,7 +1,5 @@
 """A rotation that the API does not show is inferred from the log's rate, but not from a burst after a start."""
 
-from dataclasses import replace
-
 import pytest
 
 from aletheia_operator.api.reasons import GapReason
@@ -10,8 +8,7 @@ from aletheia_operator.fetchers.base import Missing
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
-from tests.unit.fakes import Content, FakeKubernetes, InlineParsers, WithoutLogs, make_scratch, make_window
+from tests.unit.fakes import Content, FakeKubernetes, WithoutLogs, make_run_log, make_window
 
 MIB = 1024 * 1024
 STARTED = "2026-11-22T11:30:00Z"
@@ -26,14 +23,8 @@ def lines_from(first: float, bytes_per_second: int, seconds: int = 3) -> list[by
 
 async def gaps_of(lines: list[bytes], fake: FakeKubernetes) -> list[Missing]:
     kubernetes = fake.real()
-    log = RunLog(
-        run=replace(Run("app", 0), started_at=STARTED),
-        window=make_window("2026-11-22T11:00:00+00:00", "2026-11-22T11:40:00+00:00"),
-        limits=LogLimits(2**30, 2**30, 2**20),
-        scratch=make_scratch,
-        parsers=InlineParsers(),
-        target="pod/web-0",
-    )
+    window = make_window("2026-11-22T11:00:00+00:00", "2026-11-22T11:40:00+00:00")
+    log = make_run_log(Run("app", 0, started_at=STARTED), window)
     await log.read(Content(list(lines)).iter_any())
     await check_rotation(log, LogSource(kubernetes, "/log", "app", False, NodeHealth(kubernetes, None)))
     await log.end()

@@ -14,17 +14,15 @@ from aletheia_operator.fetchers.base import Missing, Window
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, add_note_of_empty_log, read_by_api
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.merge import merge
 from tests.unit.fakes import (
     Content,
     FakeKubernetes,
     FakeKubernetesLogs,
-    InlineParsers,
     Response,
     Script,
-    make_scratch,
+    make_run_log,
     make_window,
 )
 
@@ -45,14 +43,7 @@ class Reading:
         self, *logs: Script, run: Run | None = None, window: Window | None = None, max_line_bytes: int = 2**20
     ) -> None:
         self.kubernetes = FakeKubernetes(logs=list(logs))
-        self.log = RunLog(
-            run=run or Run("app", 0),
-            window=window or make_window(),
-            limits=LogLimits(2**30, 2**30, max_line_bytes),
-            scratch=make_scratch,
-            parsers=InlineParsers(),
-            target="pod/web-0",
-        )
+        self.log = make_run_log(run or Run("app", 0), window, max_line_bytes)
         self.entries: list[dict[str, Any]] = []
         self.count = LevelCount()
         self.restarted = False

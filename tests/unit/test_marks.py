@@ -15,6 +15,7 @@ from aletheia_operator.handlers import status_writer as status_module
 from aletheia_operator.handlers.marks import EXPIRY_SECONDS, MAX_AT_ONCE, Mark, OtherMarks, is_left_here
 from aletheia_operator.session import InvestigationReference, Manifest, Session, SessionLayout, create_session
 from aletheia_operator.session.volume import record_operator
+from tests.support.captures import unfinished
 from tests.unit.fakes import NOW, UID, FakeFetcher, forever
 from tests.unit.supervising import Rig, make_body, no_delays
 
@@ -40,16 +41,8 @@ def with_clock(rig: Rig) -> Monotonic:
 
 def left_behind(layout: SessionLayout) -> Manifest:
     """The session of a capture that was broken off."""
-    template = Manifest(
-        session_id="",
-        investigation=InvestigationReference(namespace="shop", name="incident", uid=UID),
-        spec=make_body()["spec"],
-        window=("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"),
-        phase="Running",
-        start_time=NOW,
-        operator_version="1",
-    )
-    return create_session(layout, template)
+    template = unfinished(InvestigationReference(namespace="shop", name="incident", uid=UID))
+    return create_session(layout, template.model_copy(update={"spec": make_body()["spec"]}))
 
 
 def stored(rig: Rig) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from aletheia_operator.fetchers.kubernetes import logs_by_api
 from aletheia_operator.fetchers.kubernetes.containers import Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource, check_rotation, read_by_api
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
 from aletheia_operator.logs.merge import merge
-from tests.unit.fakes import Content, FakeKubernetes, InlineParsers, Response, Script, make_scratch, make_window
+from tests.unit.fakes import Content, FakeKubernetes, Response, Script, make_run_log, make_window
 
 PATH = "/api/v1/namespaces/shop/pods/web-0/log"
 ROTATING = b'failed to try resolving symlinks in path "/var/log/pods/shop_web-0_uid/app/0.log": no such file or directory'
@@ -66,14 +65,8 @@ class Kubelet(FakeKubernetes):
 
 async def read(kubelet: Kubelet, started: str | None = None, end: str = "11:30:40") -> tuple[list[str], list[GapReason]]:
     """Return the first word of each entry, and the reasons of the gaps. The window begins at 11:30:00."""
-    log = RunLog(
-        run=Run("app", 0, started_at=started),
-        window=make_window("2026-11-22T11:30:00+00:00", f"2026-11-22T{end}+00:00"),
-        limits=LogLimits(2**30, 2**30, 2**20),
-        scratch=make_scratch,
-        parsers=InlineParsers(),
-        target="pod/web-0",
-    )
+    window = make_window("2026-11-22T11:30:00+00:00", f"2026-11-22T{end}+00:00")
+    log = make_run_log(Run("app", 0, started_at=started), window)
 
     async def restarted() -> bool:
         return False

@@ -10,18 +10,9 @@ from aletheia_operator.clients.http import Http, get_json
 from aletheia_operator.clients.identity import Identity
 from aletheia_operator.clients.pace import MAX_IDLE_KEYS, Pace, Rate
 from aletheia_operator.datasources.finder import KubernetesDataSources
-from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeKubernetes
+from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeKubernetes, Seconds
 from tests.unit.kubernetes_api import CORE, KubernetesApi, thing
 from tests.unit.loopback import Loopback, reply_json
-
-
-class Seconds:
-    """A monotonic clock that stands still until it is moved."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -28,17 +27,11 @@ from aletheia_operator.fetchers.prometheus.stream import EndOfSeries, SeriesStre
 from aletheia_operator.fetchers.prometheus.templates import parse_templates
 from aletheia_operator.scratch import Scratch
 from tests.support.fetching import Fetched, OneEndpoint, endpoint, fetch, reasons, window
-from tests.support.http import OVER, Handler, Serve, serving
+from tests.support.http import OVER, Handler, Serve
 from tests.unit.fakes import LONGEST_TEST_SECONDS, entries_of, make_scratch, make_sources
 
 END = 1_763_000_000
 CONFINED = PrometheusOptions(namespace_label="namespace")
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 def ask(serve: Serve, handler: Handler, metrics: dict[str, Any], seconds: float = 60, **settings: Any) -> Fetched:

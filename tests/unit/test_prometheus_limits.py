@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_network
 from typing import Any
@@ -15,7 +14,7 @@ from aiohttp import web
 from aletheia_operator.api import addresses
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher, series_store
 from tests.support.fetching import Fetched, endpoint, fetch, reasons, window
-from tests.support.http import OVER, Handler, Serve, serving
+from tests.support.http import OVER, Handler, Serve
 from tests.unit.fakes import LONGEST_TEST_SECONDS
 
 END = 1_763_000_000
@@ -26,12 +25,6 @@ TAIL = ']},"infos":["a remark"]}'
 
 def series(number: int) -> str:
     return SERIES % (number, END - 60, END)
-
-
-@pytest.fixture(scope="module")
-def serve() -> Iterator[Serve]:
-    with serving() as serve:
-        yield serve
 
 
 def ask(serve: Serve, handler: Handler, seconds: float = 60, step: str = "1m", **settings: Any) -> Fetched:

@@ -10,8 +10,8 @@ from aletheia_operator.fetchers.kubernetes.containers import ContainerState, Run
 from aletheia_operator.fetchers.kubernetes.logs_by_api import LogSource
 from aletheia_operator.fetchers.kubernetes.node_health import NodeHealth
 from aletheia_operator.fetchers.kubernetes.run_identity import UNKNOWN_RUN, drop_logs_of_other_runs, is_stale
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, RunLog
-from tests.unit.fakes import Content, InlineParsers, WithoutLogs, make_scratch, make_window
+from aletheia_operator.fetchers.kubernetes.run_log import RunLog
+from tests.unit.fakes import Content, WithoutLogs, make_run_log, make_window
 
 WINDOW = make_window("2026-11-22T11:00:00+00:00", "2026-11-22T11:30:00+00:00")
 LATEST = Run("app", 1, started_at="2026-11-22T11:29:50Z")
@@ -27,14 +27,7 @@ def asking(error: Exception) -> Any:
 
 async def a_log() -> RunLog:
     """The log of the latest run, which is so young that it may be that of a later one."""
-    log = RunLog(
-        run=LATEST,
-        window=WINDOW,
-        limits=LogLimits(2**30, 2**30, 2**20),
-        scratch=make_scratch,
-        parsers=InlineParsers(),
-        target="pod/web-0",
-    )
+    log = make_run_log(LATEST, WINDOW)
     log.via = "api"
     await log.read(Content([b"2026-11-22T11:29:51.000000000Z started\n"]).iter_any())
     return log

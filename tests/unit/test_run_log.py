@@ -10,12 +10,12 @@ import pytest
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected
 from aletheia_operator.fetchers.kubernetes.containers import Run
-from aletheia_operator.fetchers.kubernetes.run_log import LogLimits, ParserFailed, RunLog
+from aletheia_operator.fetchers.kubernetes.run_log import ParserFailed, RunLog
 from aletheia_operator.logs.framing import Form
 from aletheia_operator.logs.run import WorkerFault
 from aletheia_operator.logs.worker_process import WorkerEnded
 from aletheia_operator.scratch import Scratch
-from tests.unit.fakes import Content, InlineParsers, make_scratch, make_window
+from tests.unit.fakes import Content, InlineParsers, make_run_log, make_scratch
 
 
 def line(second: int, text: str, size: int = 0) -> bytes:
@@ -35,15 +35,8 @@ def a_log(
     faults: list[Exception] | None = None,
     max_line_bytes: int = 2**20,
 ) -> RunLog:
-    return RunLog(
-        run=Run("app", 3),
-        window=make_window(),
-        limits=LogLimits(2**30, 2**30, max_line_bytes),
-        scratch=scratch,
-        parsers=InlineParsers(faults=faults or []),
-        target="pod/web-0",
-        form=form,
-    )
+    parsers = InlineParsers(faults=faults or [])
+    return make_run_log(Run("app", 3), None, max_line_bytes, parsers, scratch=scratch, form=form)
 
 
 async def gaps_of(log: RunLog, *chunks: bytes) -> list[tuple[str, GapReason, str]]:

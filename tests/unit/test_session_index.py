@@ -10,17 +10,9 @@ from aletheia_operator.session.index import REFRESH_SECONDS, SessionIndex, light
 from aletheia_operator.session.manifest_file import manifest_bytes, read_session
 from aletheia_operator.session.retention import expire, remove
 from tests.support.captures import NOW, OWNER, Memory, capture
+from tests.unit.fakes import Seconds
 
 MUCH = 10**12
-
-
-class Seconds:
-    """A monotonic clock that stands still until it is moved."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -15,19 +15,10 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.clients.kubernetes_bodies import LARGE_BYTES, is_empty_list
 from aletheia_operator.clients.shared_reads import MAX_AGE_SECONDS, Body, SharedReads
-from tests.unit.fakes import LONGEST_TEST_SECONDS
+from tests.unit.fakes import LONGEST_TEST_SECONDS, Seconds
 from tests.unit.kubernetes_api import CORE, KubernetesApi, thing
 
 POD = f"{CORE}/pods/web-0"
-
-
-class Seconds:
-    """A monotonic clock that stands still until it is moved."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Asked:

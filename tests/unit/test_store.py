@@ -38,6 +38,7 @@ from aletheia_operator.session.lock import locked
 from aletheia_operator.session.manifest_file import NoManifest, manifest_sha256, read_manifest
 from aletheia_operator.session.names import MAX_SESSION_ID_DIGITS, session_id
 from aletheia_operator.session.staging import remove_leftovers
+from tests.support.captures import unfinished
 from tests.unit.capturing import counts, gaps, on_disk, run
 from tests.unit.fakes import NOW, UID, FakeFetcher, make_order, make_tools
 
@@ -53,15 +54,7 @@ def layout(tmp_path: Path) -> SessionLayout:
 
 
 def make_manifest(uid: str = UID) -> Manifest:
-    return Manifest(
-        session_id="",
-        investigation=InvestigationReference(namespace="shop", name="incident", uid=uid),
-        spec={"targets": [{"pod": "web-0"}]},
-        window=("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z"),
-        phase="Running",
-        start_time=NOW,
-        operator_version="1",
-    )
+    return unfinished(InvestigationReference(namespace="shop", name="incident", uid=uid))
 
 
 def open_session(layout: SessionLayout, uid: str = UID) -> Session:
