@@ -22,11 +22,19 @@ import orjson
 from aletheia_operator.clients.kubernetes import connect
 from aletheia_operator.settings import Limits
 from tests.benchmarks.capacity_model import Costs, cost_table, simulate, table
-from tests.benchmarks.storm import SPEC, TICKS_PER_SECOND, Storm, Watch, cluster_seconds, cpu_seconds, memory_mb, prepared
+from tests.benchmarks.storm import (
+    SPEC,
+    TICKS_PER_SECOND,
+    Storm,
+    cluster_seconds,
+    cpu_seconds,
+    memory_mb,
+    prepared,
+    watched_operator,
+)
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import ROOT, say
-from tests.support.operator import Kubectl, Operator, free_port, session_of
-from tests.support.processes import image_environment
+from tests.support.operator import Kubectl, free_port, session_of
 
 RECORDED = ROOT / "tests" / "data" / "capacity.json"
 """The costs from which the table of docs/capacity.md is computed."""
@@ -160,12 +168,7 @@ def prepare_costs(kubectl: Kubectl) -> None:
 async def measure(options: argparse.Namespace, cluster: Cluster, directory: Path, namespaces: Sequence[str]) -> Measured:
     kubernetes = await connect(cluster.kubeconfig)
     port = free_port()
-    flags = [f"--metrics-listen=127.0.0.1:{port}"]
-    operator = Operator(cluster, directory / "volume", [], flags, environment=image_environment())
-    await asyncio.to_thread(operator.start)
-    watch = Watch()
-    following = asyncio.create_task(watch.follow(kubernetes))
-    try:
+    async with watched_operator(kubernetes, cluster, directory / "volume", port) as (operator, watch):
         storm = Storm(cluster, kubernetes, namespaces, operator, watch, port)
         idle = memory_mb(operator.pid, "VmRSS")
         measuring = Measuring(storm, Kubectl(cluster, namespaces[0]))
@@ -201,10 +204,6 @@ async def measure(options: argparse.Namespace, cluster: Cluster, directory: Path
             line_bytes=(talker.size_bytes - few.size_bytes) / LINES,
         )
         return Measured(costs, seconds, beside_seconds, (spent.operator + spent.cluster + spent.idle) / seconds)
-    finally:
-        following.cancel()
-        await asyncio.to_thread(operator.stop)
-        await kubernetes.close()
 
 
 def compare(measured: Measured, count: int, namespaces: int) -> bool:

@@ -22,11 +22,10 @@ from typing import Any
 from aletheia_operator.api import paths
 from aletheia_operator.clients.errors import SourceError
 from aletheia_operator.clients.kubernetes import Kubernetes, connect
-from tests.benchmarks.storm import ALL, Watch, memory_mb, prepared
+from tests.benchmarks.storm import ALL, Watch, memory_mb, prepared, watched_operator
 from tests.cluster.provider import Cluster
 from tests.cluster.rig import say
 from tests.support.operator import Operator, free_port, investigation, until
-from tests.support.processes import image_environment
 
 RESTARTS = (1 / 6, 1 / 3)
 """Parts of the time after which the operator is restarted: first by SIGTERM, then by SIGKILL."""
@@ -114,15 +113,11 @@ class Soak:
 async def soak(options: argparse.Namespace, cluster: Cluster, directory: Path, namespaces: Sequence[str]) -> list[Sample]:
     """Run all hours. Returns a sample for each."""
     kubernetes = await connect(cluster.kubeconfig)
-    flags = [*OPTIONS, f"--metrics-listen=127.0.0.1:{free_port()}", *options.option]
-    operator = Operator(cluster, directory / "volume", [], flags, environment=image_environment())
-    await asyncio.to_thread(operator.start)
-    watch = Watch()
-    following = asyncio.create_task(watch.follow(kubernetes))
-    run = Soak(kubernetes, namespaces, operator, watch)
-    restarts = {int(options.hours * part): end for part, end in zip(RESTARTS, (operator.stop, operator.kill), strict=True)}
-    samples = []
-    try:
+    flags = [*OPTIONS, *options.option]
+    async with watched_operator(kubernetes, cluster, directory / "volume", free_port(), flags) as (operator, watch):
+        run = Soak(kubernetes, namespaces, operator, watch)
+        restarts = {int(options.hours * part): end for part, end in zip(RESTARTS, (operator.stop, operator.kill), strict=True)}
+        samples = []
         for hour in range(options.hours):
             if hour in restarts:
                 await asyncio.to_thread(run.restart, restarts[hour])
@@ -135,10 +130,6 @@ async def soak(options: argparse.Namespace, cluster: Cluster, directory: Path, n
             until, lambda: not list((operator.root / "sessions").glob("*/*.part")), CALM_SECONDS, "no parts"
         )
         return samples
-    finally:
-        following.cancel()
-        await asyncio.to_thread(operator.stop)
-        await kubernetes.close()
 
 
 def faults(samples: Sequence[Sample]) -> list[str]:

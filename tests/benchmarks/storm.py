@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -196,6 +196,24 @@ def cluster_seconds() -> float:
     return total / TICKS_PER_SECOND
 
 
+@asynccontextmanager
+async def watched_operator(
+    kubernetes: Kubernetes, cluster: Cluster, root: Path, metrics_port: int, flags: Sequence[str] = ()
+) -> AsyncIterator[tuple[Operator, Watch]]:
+    """Run an operator of all namespaces as its image does, and watch Investigations. At the end the client is closed too."""
+    flags = [f"--metrics-listen=127.0.0.1:{metrics_port}", *flags]
+    operator = Operator(cluster, root, [], flags, environment=image_environment())
+    await asyncio.to_thread(operator.start)
+    watch = Watch()
+    following = asyncio.create_task(watch.follow(kubernetes))
+    try:
+        yield operator, watch
+    finally:
+        following.cancel()
+        await asyncio.to_thread(operator.stop)
+        await kubernetes.close()
+
+
 async def measure(options: argparse.Namespace, cluster: Cluster, directory: Path, namespaces: Sequence[str]) -> int:
     kubernetes = await connect(cluster.kubeconfig)
     root = directory / "volume"
@@ -204,19 +222,10 @@ async def measure(options: argparse.Namespace, cluster: Cluster, directory: Path
         await leave(kubernetes, root, namespaces, options.finished)
         say(f"{options.finished} finished Investigations and sessions are there after {time.monotonic() - began:.0f} s")
     port = free_port()
-    flags = [f"--metrics-listen=127.0.0.1:{port}", *options.option]
-    operator = Operator(cluster, root, [], flags, environment=image_environment())
-    await asyncio.to_thread(operator.start)
-    watch = Watch()
-    following = asyncio.create_task(watch.follow(kubernetes))
-    try:
+    async with watched_operator(kubernetes, cluster, root, port, options.option) as (operator, watch):
         storm = Storm(cluster, kubernetes, namespaces, operator, watch, port)
         await asyncio.sleep(options.settle)
         return await asyncio.wait_for(report(storm, options), PATIENCE_SECONDS)
-    finally:
-        following.cancel()
-        await asyncio.to_thread(operator.stop)
-        await kubernetes.close()
 
 
 async def report(storm: Storm, options: argparse.Namespace) -> int:
