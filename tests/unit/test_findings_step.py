@@ -13,7 +13,7 @@ import pytest
 from aletheia_operator.api import InvestigationSpec
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.fetchers.base import Document, Missing, Outcome, Plan, Question, Sources
-from aletheia_operator.findings import Evidence, judge, objects, templates
+from aletheia_operator.findings import Evidence, objects, templates, verdict
 from aletheia_operator.findings.log_reader import LogReader
 from aletheia_operator.findings.rules import RULES
 from aletheia_operator.investigate.findings_step import FindingsStep
@@ -119,7 +119,7 @@ async def test_a_rule_that_fails_is_a_gap_and_costs_no_evidence(tmp_path: Path, 
     def fails(case: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(judge, "__defaults__", ((fails, *RULES),))
+    monkeypatch.setattr(verdict, "RULES", (fails, *RULES))
     snapshot = await run(make_order(), make_tools(tmp_path, Crashed()))
     assert gaps(snapshot) == [("findings", "InternalError")]
     assert snapshot.manifest.gaps[0].message.endswith("the findings are without fails")

@@ -223,7 +223,7 @@ def printed(resource: dict[str, Any], output: str) -> str:
     return yaml_text(resource)
 
 
-def age(text: object, now: datetime | None = None) -> str:
-    """Return the time from `text` to `now` (None: the current time) as kubectl prints it; '' if `text` is no time."""
+def age(text: object) -> str:
+    """Return the time since `text` as kubectl prints it; '' if `text` is no time."""
     moment = parse_time(text)
-    return "" if moment is None else readable_duration(((now or datetime.now(UTC)) - moment).total_seconds())
+    return "" if moment is None else readable_duration((datetime.now(UTC) - moment).total_seconds())

@@ -14,7 +14,7 @@ from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import MAX_MESSAGE, Finding
 from aletheia_operator.findings.ranking import ranked
 from aletheia_operator.findings.reason_lines import gives_reason
-from aletheia_operator.findings.rules import LATER_RULES, RULES, Rule
+from aletheia_operator.findings.rules import LATER_RULES, RULES
 from aletheia_operator.findings.top_errors import top_errors
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
@@ -43,13 +43,13 @@ class Verdict:
     left_out: int = 0
 
 
-def judge(evidence: Evidence, namespace: str, missing: int, rules: Sequence[Rule] = RULES) -> Verdict:
+def judge(evidence: Evidence, namespace: str, missing: int) -> Verdict:
     """Apply the rules. `missing`: number of gaps of the capture. If a rule raises an error, the others are still applied."""
     evidence.logs.take_loki()
     case = Case(evidence, namespace)
     found: list[Finding] = []
     failed = []
-    for rule in rules:
+    for rule in RULES:
         try:
             found += list(rule(case))
         except Exception:

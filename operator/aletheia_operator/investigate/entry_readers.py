@@ -123,7 +123,7 @@ class EntryReader:
         self._read_facts(batch, entries)
         try:
             if self.trace_ids is not None:
-                for piece in pieces(entries.block):
+                for piece in pieces(entries.block, PIECE_BYTES):
                     self.trace_ids.search(piece)
         except Exception:
             self.trace_ids = None
@@ -164,7 +164,7 @@ def codes_of(batch: list[Any]) -> bytes:
     return bytes(LEVEL_CODES.index(level) if level in LEVEL_CODES else 0 for level in levels)
 
 
-def pieces(block: bytes, max_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+def pieces(block: bytes, max_bytes: int) -> Iterator[bytes]:
     """Cut encoded entries into pieces of whole entries, each of at most `max_bytes`, or with one entry."""
     start = 0
     while len(block) - start > max_bytes:

@@ -107,11 +107,6 @@ def no_address(value: bytes) -> bool:
     return password(value) and compiled(r"(?i)^[0-9a-f]{2}(?::[0-9a-f]{2})*$").search(value) is None
 
 
-def coded_no_port(value: bytes) -> bool:
-    """Return whether a value looks random, and is no port."""
-    return coded(value) and no_port(value)
-
-
 def no_parameter(value: bytes) -> bool:
     """Return whether a value looks random, and is no name of a parameter."""
     return coded(value) and compiled(r"^[a-z_]+=$").search(value) is None

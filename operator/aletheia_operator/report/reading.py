@@ -70,16 +70,16 @@ class Reading:
                     return metadata_of(line)
         return {}
 
-    def entries(self, path: str, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, Any]]:
-        """Yield the artifact's entries with their numbers. Entries longer than `max_bytes` are left out."""
+    def entries(self, path: str) -> Iterator[tuple[int, Any]]:
+        """Yield the artifact's entries with their numbers. Entries longer than MAX_LINE_BYTES are left out."""
         with self._opened(path) as file:
             if file is None:
                 return
             for _ in range(HEAD_LINES):
-                while (head := file.readline(max_bytes)) and not head.endswith(b"\n"):
+                while (head := file.readline(MAX_LINE_BYTES)) and not head.endswith(b"\n"):
                     pass
             with suppress(ValueError):  # cut short
-                for number, line in enumerate(entry_lines(file, max_bytes)):
+                for number, line in enumerate(entry_lines(file, MAX_LINE_BYTES)):
                     if line is None:
                         self.left_out.add(path)
                     elif (entry := _parsed(line)) is not None:

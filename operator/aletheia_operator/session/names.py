@@ -16,16 +16,16 @@ def generate_timestamp(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S")
 
 
-def sanitize_filename(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
+def sanitize_filename(text: str) -> str:
     """Make a file name of `text`: letters and digits of any script, `-`, `_`, `.` inside stay; others become one `_`.
 
-    At most `max_bytes` bytes of UTF-8 (at least 16); a longer name is cut and ends in a digest of the whole. Never empty,
-    never `.` or `..`, never hidden.
+    At most MAX_NAME_BYTES of UTF-8; a longer name is cut and ends in a digest of the whole. Never empty, never `.` or `..`,
+    never hidden.
     """
     kept = "".join(c if c in "-_." or unicodedata.category(c)[0] in "LMN" else "\0" for c in unicodedata.normalize("NFC", text))
     name = re.sub(r"\0+", "_", kept)
     name = re.sub(r"\.{2,}", ".", name).strip(".") or "_"
-    return name if len(name.encode()) <= max_bytes else _cut(name, text, max_bytes)
+    return name if len(name.encode()) <= MAX_NAME_BYTES else _cut(name, text)
 
 
 def artifact_name(parts: Sequence[str], now: datetime, is_taken: Callable[[str], bool]) -> str:
@@ -47,7 +47,7 @@ def is_session_id(text: str) -> bool:
     return re.fullmatch(rf"INC-[0-9A-F]{{4,{MAX_SESSION_ID_DIGITS}}}", text) is not None
 
 
-def _cut(name: str, whole: str, max_bytes: int) -> str:
+def _cut(name: str, whole: str) -> str:
     digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
-    head = name.encode()[: max_bytes - _DIGEST_DIGITS - 1].decode("utf-8", "ignore").rstrip(".")
+    head = name.encode()[: MAX_NAME_BYTES - _DIGEST_DIGITS - 1].decode("utf-8", "ignore").rstrip(".")
     return f"{head}-{digest}"
