@@ -43,7 +43,7 @@ async def _capture(fetcher: Fetcher, source: Endpoint, span: Window, directory: 
             async for batch in document.batches:
                 await asyncio.to_thread(_add, entries, batch)
             metadata = json.loads(json.dumps(document.metadata)) | {"at": f"{datetime.now(UTC)}"}
-            await asyncio.to_thread(write_artifact, path, document.source, metadata, entries)
+            await asyncio.to_thread(write_artifact, path, document.source, metadata, entries, None, lambda _: None)
             entries.close()
             fetched.documents.append(document)
             fetched.missing += document.outcome.missing

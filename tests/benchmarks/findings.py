@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.own_rules import OwnRules
 from aletheia_operator.logs.lines import BLOCK_BYTES
 from aletheia_operator.logs.marks import alike_of, codes_of
 from aletheia_operator.logs.run_parser import RunParser
@@ -103,7 +104,7 @@ def _measured(log: bytes) -> tuple[float, float]:
             file.write(parsed.block)
             at = end
         rest = time.process_time() - began
-    reader = LogReader(LogFacts(), threading.Lock(), START, END)
+    reader = LogReader(LogFacts(), threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}]})
     began = time.process_time()
     for block in blocks:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aletheia_operator.findings.log_facts import LogFacts
 from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.own_rules import OwnRules
 from aletheia_operator.findings.templates import Place
 from aletheia_operator.logs.levels import LevelCount
 from aletheia_operator.logs.marks import MARK, MarkedEntries, alike_of, bucket_of
@@ -64,7 +65,7 @@ def shown(place: Place) -> Any:
 def facts_of(blocks: list[Encoded]) -> Any:
     """What findings are made of, as plain values."""
     facts = LogFacts()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}]})
     for block in blocks:
         reader.read(block)

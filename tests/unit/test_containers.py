@@ -69,7 +69,7 @@ def test_every_run_of_the_window_is_read_or_lost(container: dict[str, Any] | Non
     wanted = wanted_runs(state.by_api, WINDOW, previous=True, first_number=0)
     assert [run.number for run in wanted] == by_api
     known = state.restarts + 1 if state.ran else 0
-    assert lost_runs(known, wanted, state.runs, WINDOW) == lost
+    assert lost_runs(known, wanted, state.runs, WINDOW, 0) == lost
     assert (state.not_started is not None) == (not state.ran)
     assert ContainerState.from_json(state.to_json()) == state
 
@@ -106,7 +106,7 @@ def test_without_previous_only_the_latest_run_is_read() -> None:
 def test_a_run_between_two_that_were_read_is_lost() -> None:
     """For example a run that began and ended while the others were read."""
     had = [Run("app", 1), Run("app", 3)]
-    assert lost_runs(5, had, [], WINDOW) == [0, 2, 4]
+    assert lost_runs(5, had, [], WINDOW, 0) == [0, 2, 4]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from aletheia_operator.fetchers.base import Fetcher
 from aletheia_operator.fetchers.jaeger import JaegerFetcher
 from aletheia_operator.fetchers.loki import LokiFetcher
 from aletheia_operator.fetchers.prometheus import PrometheusFetcher
+from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.text.encoding import dumps
 from aletheia_operator.text.nesting import MAX_NESTING, is_too_deep
@@ -213,7 +214,7 @@ def test_a_deep_copy_in_an_annotation(depth: int) -> None:
         "metadata": {"annotations": {"example.com/spec": text}},
         "spec": {"x": json.loads("[" * 150 + "]" * 150)},
     }
-    redact_object(item)
+    redact_object(item, Redactor())
     assert b"hunter2" not in dumps(item)
 
 

@@ -374,7 +374,7 @@ def test_files_of_an_earlier_process_are_read_again(tmp_path: Path) -> None:
     metadata = {"pod": "web-0", "count": 1200}
     buffer = EntryBuffer(make_scratch)
     buffer.add(encoded(entries))
-    write_artifact(tmp_path / "b.json", "kubernetes", metadata, buffer)
+    write_artifact(tmp_path / "b.json", "kubernetes", metadata, buffer, None, lambda descriptor: None)
     buffer.close()
     whole = temporary(tmp_path / "b.json").read_text()
     timeline, facts = Recorder(), Recorder()

@@ -25,6 +25,7 @@ from aletheia_operator.fetchers.kubernetes.objects import KubernetesObjectsFetch
 from aletheia_operator.fetchers.kubernetes.resources import read_named
 from aletheia_operator.fetchers.kubernetes.revisions import of_object, rollouts
 from aletheia_operator.fetchers.kubernetes.targets import selects
+from aletheia_operator.redact import Redactor
 from aletheia_operator.redact.objects import redact_object
 from aletheia_operator.timeline import Timeline
 from tests.unit.fakes import entries_of, make_scratch, make_sources
@@ -48,7 +49,7 @@ WINDOW = Window(NOW - timedelta(hours=1), NOW)
 async def members(api: KubernetesApi, *targets: Object) -> tuple[list[str], list[Missing]]:
     parsed = [Target.model_validate(target) for target in targets]
     async with api.serve() as kubernetes:
-        found, missing = await Members(kubernetes, "shop", parsed, make_scratch).all()
+        found, missing = await Members(kubernetes, "shop", parsed, make_scratch, Redactor()).all()
     return [f"{member.kind}/{member.name}" for member in found], missing
 
 
@@ -725,7 +726,7 @@ def test_a_config_map_keeps_digests_alone() -> None:
         "data": {"a": "canary"},
         "binaryData": {"b": "Y2FuYXJ5"},
     }
-    redact_object(item)
+    redact_object(item, Redactor())
     assert item.keys() == {"kind", "metadata", "dataSha256"}
     assert item["metadata"] == {"name": "c"}
     assert "canary" not in str(item)
@@ -735,7 +736,7 @@ def test_a_node_keeps_what_is_everyones_to_know() -> None:
     """Not the images and volumes of other tenants."""
     status = {"conditions": [], "images": [{}], "volumesInUse": ["x"], "capacity": {}, "addresses": []}
     item = {"kind": "Node", "metadata": {"name": "n", "annotations": {}}, "spec": {"taints": []}, "status": status}
-    redact_object(item)
+    redact_object(item, Redactor())
     assert item["status"].keys() == {"conditions", "capacity"}  # type: ignore[attr-defined]
 
 
@@ -801,6 +802,6 @@ def test_a_config_map_tells_when_it_was_changed() -> None:
     """By the latest time of its managed fields, which are not kept themselves."""
     managed = [{"time": "2026-11-22T11:00:00Z"}, {"time": "2026-11-22T11:40:00Z"}, {}]
     item: Object = {"kind": "ConfigMap", "metadata": {"name": "c", "managedFields": managed}, "data": {"a": "b"}}
-    redact_object(item)
+    redact_object(item, Redactor())
     assert item["changedAt"] == "2026-11-22T11:40:00Z"
     assert "managedFields" not in item["metadata"]

@@ -14,6 +14,7 @@ from aletheia_operator.findings.events import EventFacts, EventReader
 from aletheia_operator.findings.finding import Artifact, Link, Subject
 from aletheia_operator.findings.log_facts import LAST_ERRORS, LAST_LINES, Line, LogFacts, RunFacts
 from aletheia_operator.findings.log_reader import LogReader
+from aletheia_operator.findings.own_rules import OwnRules
 from aletheia_operator.findings.templates import BUCKETS, Templates, alike, grouped, shape_of
 from aletheia_operator.text.batches import SEPARATOR, Encoded
 from tests.unit.evidence import END, START, at, event, parsed
@@ -25,7 +26,7 @@ Run = tuple[str, int, list[str]]
 def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod: str = "web-0") -> LogFacts:
     """The facts of a pod's log."""
     facts = facts or LogFacts()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     levels: dict[str, int] = {}
     reader.begin({"pod": pod, "runs": [{"container": name, "run": number} for name, number, _ in runs] if announced else []})
     for name, number, lines in runs:
@@ -38,7 +39,7 @@ def read(*runs: Run, facts: LogFacts | None = None, announced: bool = True, pod:
 def read_singly(*runs: Run) -> LogFacts:
     """The facts of a pod's log of which each line is a block, and none is grouped."""
     facts, levels = LogFacts(), dict[str, int]()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0", "runs": [{"container": name, "run": number} for name, number, _ in runs]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_groups, "MAX_LINE", 0)
@@ -180,7 +181,7 @@ def test_only_lines_that_may_tell_are_searched(monkeypatch: pytest.MonkeyPatch) 
 def test_the_last_lines_are_linked_by_their_numbers(order: str) -> None:
     """The last lines of runs that are interleaved, in one batch or in several."""
     facts, levels = LogFacts(), dict[str, int]()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}, {"container": "app", "run": 1}]})
     batches = [parsed("app", number % 3 % 2, [f"{number} INFO a: line {number}"], levels) for number in range(60)]
     if order == "one block":
@@ -199,7 +200,7 @@ def test_categorised_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """After this many decoded lines only errors are decoded."""
     monkeypatch.setattr(log_reader, "MAX_DECODED", 3)
     facts = LogFacts()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0"})
     for _ in range(4):
         reader.read(parsed("app", 0, ["1 connection refused", "2 connection refused", "3 ERROR a: boom"], {}))
@@ -343,7 +344,7 @@ def test_variants_of_a_line_are_one_group() -> None:
 
 def read_events(*found: Any, gone: list[Any] | None = None) -> EventFacts:
     facts = EventFacts()
-    reader = EventReader(facts, threading.Lock())
+    reader = EventReader(facts, threading.Lock(), frozenset())
     reader.begin({})
     reader.read(Encoded(b"", b""))
     for item in found:
@@ -445,7 +446,7 @@ def test_lines_without_a_level_are_found_however_many_match(many: int) -> None:
     varied = [f"{number % 60} plain {chr(97 + number % 26) * (number % 37 + 1)}" for number in range(1000)]
     last = [f"{number % 60} disk is full {number}" for number in range(20)]
     facts = LogFacts()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0", "runs": [{"container": "app", "run": 0}]})
     for lines in (alike, alike, varied, varied, [*varied, *last], alike):
         reader.read(parsed("app", 0, lines, {}))
@@ -459,7 +460,7 @@ def test_new_errors_are_no_longer_decoded_after_too_many(monkeypatch: pytest.Mon
     monkeypatch.setattr(templates_module, "MAX_TEMPLATES", 5)
     words = [chr(97 + number // 26) + chr(97 + number % 26) for number in range(600)]
     facts, levels = LogFacts(), dict[str, int]()
-    reader = LogReader(facts, threading.Lock(), START, END)
+    reader = LogReader(facts, threading.Lock(), START, END, OwnRules())
     reader.begin({"pod": "web-0"})
     decoded = watch_decoding(monkeypatch)
     for first in range(0, 600, 300):

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,9 @@ def ask(serve: Serve, handler: Handler, metrics: dict[str, Any], seconds: float 
 
 def read(body: bytes, piece: int = 100) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the series of an answer that comes in pieces, as they would be stored, and its envelope."""
-    stream = SeriesStream(endpoint("http://localhost"), iter([body[at : at + piece] for at in range(0, len(body), piece)]))
+    stream = SeriesStream(
+        endpoint("http://localhost"), iter([body[at : at + piece] for at in range(0, len(body), piece)]), nullcontext
+    )
     found: list[dict[str, Any]] = []
     samples: dict[str, list[Any]] = {}
     for event in (event for events in stream for event in events):

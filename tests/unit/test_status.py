@@ -703,7 +703,7 @@ async def test_of_many_reports_the_latest_is_written(monkeypatch: pytest.MonkeyP
     writer = make_writer(kubernetes)
     snapshots = [Snapshot(make_snapshot(ended=False, phase="Running").manifest, "", n, 100) for n in range(100)]
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        async with following(writer) as report:
+        async with following(writer, lambda: 1) as report:
             for snapshot in snapshots[:50]:
                 report(snapshot)
             while not kubernetes.patches:  # noqa: ASYNC110 (bounded by the time-out above)
@@ -728,7 +728,7 @@ async def test_a_capture_that_ends_at_once_has_one_status(monkeypatch: pytest.Mo
     kubernetes = FakeKubernetes()
     writer = make_writer(kubernetes)
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        async with following(writer) as report:
+        async with following(writer, lambda: 1) as report:
             report(make_snapshot(ended=False, phase="Running"))
             await asyncio.sleep(0)
         await writer.snapshot(make_snapshot())
@@ -752,7 +752,7 @@ async def test_late_progress_never_overtakes_the_end(monkeypatch: pytest.MonkeyP
     kubernetes.patch_status = slow  # type: ignore[method-assign]
     writer = make_writer(kubernetes)
     async with asyncio.timeout(LONGEST_TEST_SECONDS):
-        async with following(writer) as report:
+        async with following(writer, lambda: 1) as report:
             report(make_snapshot(ended=False, phase="Running"))
             await begun.wait()
             asyncio.get_running_loop().call_soon(go_on.set)

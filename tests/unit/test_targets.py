@@ -11,6 +11,7 @@ from aletheia_operator.fetchers.base import Plan
 from aletheia_operator.fetchers.kubernetes.logs import KubernetesLogsFetcher
 from aletheia_operator.fetchers.kubernetes.members import Members
 from aletheia_operator.fetchers.kubernetes.targets import describe, label_query
+from aletheia_operator.redact import Redactor
 from tests.unit.fakes import (
     PULLING,
     RUNNING,
@@ -67,7 +68,7 @@ def test_a_target_is_described_as_kubectl_would(asked: Target, words: str) -> No
 
 async def pods_of(kubernetes: FakeKubernetes, target: Target) -> list[str]:
     """Return the names of a target's pods."""
-    ((_, pods),) = await Members(kubernetes.real(), "shop", [target], make_scratch).pods()
+    ((_, pods),) = await Members(kubernetes.real(), "shop", [target], make_scratch, Redactor()).pods()
     assert not isinstance(pods, SourceError)
     return [pod.name for pod in pods]
 

@@ -71,7 +71,7 @@ def _with_address(error: OSError, address: Any) -> OSError:
 class GuardedAdapter(HTTPAdapter):
     """Transport of a requests session: checks addresses, does not retry, takes certificates from `context`."""
 
-    def __init__(self, context: ssl.SSLContext | None, is_on_node: bool = False) -> None:
+    def __init__(self, context: ssl.SSLContext | None, is_on_node: bool) -> None:
         self._context = context
         self._is_on_node = is_on_node
         self._connections: list[HTTPConnection] = []

@@ -30,7 +30,7 @@ LEFT_OUT = "(the server's words are left out: a credential shown to it is too sh
 class Quoter:
     """Quotes text of a server, without the secrets that were sent to it."""
 
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
     """Values that must not be quoted. If one is shorter than MIN_SECRET_CHARACTERS, nothing is quoted at all."""
 
     def __call__(self, original: str | bytes, limit: int = MAX_QUOTED) -> str:

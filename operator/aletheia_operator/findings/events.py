@@ -82,7 +82,7 @@ class EventFacts:
 class EventReader(ArtifactReader[EventFacts]):
     """Reads an artifact of data/events."""
 
-    def __init__(self, facts: EventFacts, lock: threading.Lock, reasons: frozenset[str] = frozenset()) -> None:
+    def __init__(self, facts: EventFacts, lock: threading.Lock, reasons: frozenset[str]) -> None:
         """`reasons`: also keep events with these reasons."""
         super().__init__(facts, lock)
         self._informative = INFORMATIVE | reasons

@@ -34,11 +34,9 @@ _ERROR, _FATAL = (bytes([LEVEL_CODES.index(level)]) for level in ("ERROR", "FATA
 class LogReader:
     """Reads an artifact of data/logs."""
 
-    def __init__(
-        self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime, own: OwnRules | None = None
-    ) -> None:
+    def __init__(self, facts: LogFacts, lock: threading.Lock, start: datetime, end: datetime, own: OwnRules) -> None:
         self._facts = facts
-        self._own = own or OwnRules()
+        self._own = own
         self._own_matches: dict[int, Matches] = {}
         self._lock = lock
         self._parts = WindowParts(start, end)

@@ -87,7 +87,7 @@ class ObjectFacts:
 class ObjectReader(ArtifactReader[ObjectFacts]):
     """Reads an artifact of data/objects."""
 
-    def __init__(self, facts: ObjectFacts, lock: threading.Lock, kinds: frozenset[str] = frozenset()) -> None:
+    def __init__(self, facts: ObjectFacts, lock: threading.Lock, kinds: frozenset[str]) -> None:
         """`kinds`: keep every object of these kinds, also healthy pods."""
         super().__init__(facts, lock)
         self._kinds = kinds

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 class OperatorIdentity:
     """The name that an admin set, else the id of the session volume, which a restart does not change."""
 
-    def __init__(self, layout: SessionLayout, name: str | None = None) -> None:
+    def __init__(self, layout: SessionLayout, name: str | None) -> None:
         self._layout = layout
         self._name = name
         self.known = ""

@@ -36,7 +36,7 @@ def announcing(announce: Callable[[], None], running: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def following(writer: StatusWriter, running: Callable[[], int] = lambda: 1) -> AsyncIterator[Callable[[Snapshot], None]]:
+async def following(writer: StatusWriter, running: Callable[[], int]) -> AsyncIterator[Callable[[Snapshot], None]]:
     """Yield a function that takes snapshots, of which `writer` writes the latest. `running`: number of captures that run."""
     latest: list[Snapshot] = []
     changed, over = asyncio.Event(), asyncio.Event()

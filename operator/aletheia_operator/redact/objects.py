@@ -25,14 +25,11 @@ _COPIES = frozenset({  # annotations with a copy of the applied object, credenti
 })  # fmt: skip
 
 
-def redact_object(item: dict[str, Any], redactor: Redactor | None = None) -> int:
+def redact_object(item: dict[str, Any], redactor: Redactor) -> int:
     """Remove noise, other tenants' data and credentials from an object. Returns the number of redacted values.
-
-    `redactor`: the session's. None: the tokens do not show which credentials are equal.
 
     Do not call it on the event loop: it searches every text of the object.
     """
-    redactor = redactor or Redactor()
     metadata = item["metadata"]
     managed = metadata.pop("managedFields", None)
     match item["kind"]:

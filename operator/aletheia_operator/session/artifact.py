@@ -121,8 +121,8 @@ def write_artifact(
     source: str,
     metadata: dict[str, Any],
     entries: EntryBuffer,
-    seal: Seal | None = None,
-    check: Callable[[int], None] = lambda descriptor: None,
+    seal: Seal | None,
+    check: Callable[[int], None],
 ) -> tuple[int, str]:
     """Write the complete file beside `path`, under its temporary name. Returns its size in bytes and its SHA-256 in hex.
 
@@ -138,8 +138,8 @@ def write_file(
     path: Path,
     plain: Iterable[bytes | memoryview],
     size_bytes: int,
-    seal: Seal | None = None,
-    check: Callable[[int], None] = lambda descriptor: None,
+    seal: Seal | None,
+    check: Callable[[int], None],
 ) -> tuple[int, str]:
     """Write a complete file beside `path`, as `write_artifact` does. `size_bytes`: of `plain`."""
     new = temporary(path)
@@ -168,14 +168,14 @@ def write_file(
     return size, digest.hexdigest()
 
 
-def read_metadata(file: BinaryIO, max_bytes: int = MAX_METADATA_BYTES) -> dict[str, Any]:
+def read_metadata(file: BinaryIO) -> dict[str, Any]:
     """Read the metadata at the beginning of a plain artifact; `entry_lines` reads on from there.
 
-    Raises ValueError if it is no artifact, or if its metadata are longer than `max_bytes`.
+    Raises ValueError if it is no artifact, or if its metadata are longer than MAX_METADATA_BYTES.
     """
-    file.readline(max_bytes)
-    metadata = metadata_of(file.readline(max_bytes))
-    if not file.readline(max_bytes).startswith(_DATA):
+    file.readline(MAX_METADATA_BYTES)
+    metadata = metadata_of(file.readline(MAX_METADATA_BYTES))
+    if not file.readline(MAX_METADATA_BYTES).startswith(_DATA):
         raise ValueError("the third line of the file is not the beginning of an artifact's data")
     return metadata
 

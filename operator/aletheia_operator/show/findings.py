@@ -26,7 +26,7 @@ def links_of(findings: Iterable[Finding]) -> Iterator[Link]:
 
 
 def finding_blocks(
-    findings: Sequence[Numbered], quotes: Mapping[Link, Sequence[Quote]], times: Times, is_wide: bool = False
+    findings: Sequence[Numbered], quotes: Mapping[Link, Sequence[Quote]], times: Times, *, is_wide: bool
 ) -> Iterator[Block]:
     """Yield the findings, each with its evidence and its remedy. `is_wide`: also those that are only information.
 

@@ -31,7 +31,7 @@ def queries(session: CapturedSession, since: str | None, until: str | None) -> l
 
 
 def chart_blocks(
-    found: Sequence[Query], window: tuple[str, str], page: Page, times: Times, is_wide: bool = False
+    found: Sequence[Query], window: tuple[str, str], page: Page, times: Times, *, is_wide: bool
 ) -> Iterator[Block]:
     """Yield a table with a sparkline for each series, for each query. `is_wide`: with the PromQL of templates."""
     now = [query for query in found if not query.offset]

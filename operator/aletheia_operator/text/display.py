@@ -94,7 +94,7 @@ def code_span(text: str) -> str:
     return f"{fence}{padded}{fence}" if line else "(none)"
 
 
-def code_block(lines: Iterable[str], indent: str = "") -> str:
+def code_block(lines: Iterable[str], indent: str) -> str:
     """Return the lines as a code block of Markdown. `indent`: before each line, for a block in a list."""
     shown = [visible(line) for line in lines]
     fence = "`" * max(3, 1 + max((len(run) for line in shown for run in re.findall("`+", line)), default=0))

@@ -109,7 +109,7 @@ def wanted_runs(runs: Iterable[Run], window: Window, *, previous: bool, first_nu
     ]
 
 
-def lost_runs(known: int, captured: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int = 0) -> list[int]:
+def lost_runs(known: int, captured: Iterable[Run], dated: Iterable[Run], window: Window, first_number: int) -> list[int]:
     """Return the numbers of runs that may belong to the window and are not in `captured`.
 
     Numbers begin at `first_number` and are below `known`. `dated`: runs with known times.

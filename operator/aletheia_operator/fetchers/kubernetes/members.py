@@ -164,9 +164,9 @@ class Members:
         namespace: str,
         targets: Sequence[Target],
         scratch: Callable[[], Scratch],
-        redactor: Redactor | None = None,
+        redactor: Redactor,
     ) -> None:
-        self._redactor = redactor or Redactor()
+        self._redactor = redactor
         self._spill = Spill(scratch, MEMORY_BYTES)
         self.kubernetes = kubernetes
         self.namespace = namespace

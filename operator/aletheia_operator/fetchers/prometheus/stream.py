@@ -1,7 +1,7 @@
 """Reads answers of the query API as they arrive, as events: samples, then the labels of their series."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class _Answer:
         self,
         endpoint: Endpoint,
         chunks: Iterator[bytes],
-        computing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        computing: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.envelope: dict[str, Any] = {}
         self._endpoint = endpoint

@@ -96,7 +96,7 @@ def _bare(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == "'" else value
 
 
-def read_pairs(line: str, at: int = 0) -> tuple[Fields, int]:
+def read_pairs(line: str, at: int) -> tuple[Fields, int]:
     """Return the consecutive key=value pairs from `at` on, and where they end."""
     pairs: Fields = {}
     while match := _PAIR.match(line, at):
