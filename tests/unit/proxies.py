@@ -16,12 +16,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from aletheia_operator.cli import cluster as cluster_module
-from aletheia_operator.cli.kubectl import Proxy
+from aletheia_operator.cli.kubectl import KubectlProxy
 from tests.support.merging import merged
 from tests.unit.artifacts_server import ALICE, Api
 
 
-class ApiProxy(Proxy):
+class ApiProxy(KubectlProxy):
     """Sends requests to an artifacts API, as the API server's front proxy does for alice."""
 
     def __init__(self, api: Api) -> None:
@@ -42,7 +42,7 @@ class ApiProxy(Proxy):
             connection.close()
 
 
-class _Lying(Proxy):
+class _Lying(KubectlProxy):
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(Path("none"))
         self.answer = status, body
@@ -74,16 +74,16 @@ def program(directory: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
 
 
-def lying(status: int, body: bytes) -> Proxy:
+def lying(status: int, body: bytes) -> KubectlProxy:
     """Return a proxy that gives every request the same answer."""
     return _Lying(status, body)
 
 
-def connect(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> None:
+def connect(monkeypatch: pytest.MonkeyPatch, proxy: KubectlProxy) -> None:
     """Let commands reach this proxy in place of kubectl's."""
 
     @contextmanager
-    def running(flags: Any, accept: str = "") -> Iterator[Proxy]:
+    def running(flags: Any, accept: str = "") -> Iterator[KubectlProxy]:
         yield proxy
 
     monkeypatch.setattr(cluster_module, "kubectl_proxy", running)
@@ -95,7 +95,7 @@ FORBIDDEN = (
 
 
 @dataclass
-class FakeApi(Proxy):
+class FakeApi(KubectlProxy):
     """The API server with our resources, in memory. `objects`: by path; a number is the status of the answer.
 
     `asked`: method, path with its query, and body of each request. `events`: the events of each watch, in turn.

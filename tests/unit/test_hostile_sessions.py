@@ -15,7 +15,7 @@ import yaml
 
 from aletheia_operator.cli import opening
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.cli.cluster import MAX_PAGES, Cluster
+from aletheia_operator.cli.cluster import MAX_PAGES, ClusterApi
 from aletheia_operator.cli.errors import Refused
 from aletheia_operator.cli.pod import OperatorPod, operator_pod, session_of
 from aletheia_operator.cli.reader import FolderFiles, StreamedFiles
@@ -124,22 +124,22 @@ def test_answers_that_are_nested_too_deep(body: bytes) -> None:
     """They are refused as what is no JSON."""
     for status in (200, 500):
         with pytest.raises(Refused):
-            Cluster(lying(status, body), [], "shop").get("/apis")
+            ClusterApi(lying(status, body), [], "shop").get("/apis")
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"kind": "Status"}', b'{"items": {"a": 1}}', b'{"items": "none"}'])
 def test_an_answer_that_is_no_list_is_not_an_empty_list(body: bytes) -> None:
     """A proxy may answer 200 with anything: `there are none` would be a guess."""
     with pytest.raises(Refused, match="no list"):
-        Cluster(lying(200, body), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
-    assert not Cluster(lying(200, b'{"items": null}'), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
+        ClusterApi(lying(200, body), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
+    assert not ClusterApi(lying(200, b'{"items": null}'), [], "shop").items("/apis/aletheia.dev/v1alpha1/investigations")
 
 
 def test_a_list_without_end() -> None:
     """A list that always has one more page ends."""
     proxy = lying(200, b'{"items": [], "metadata": {"continue": "more"}}')
     with pytest.raises(Refused, match=f"{MAX_PAGES} pages"):
-        Cluster(proxy, [], "shop").items("/apis")
+        ClusterApi(proxy, [], "shop").items("/apis")
 
 
 @pytest.mark.parametrize(
@@ -232,5 +232,5 @@ def test_a_pod_that_exports_without_end(
 
 def test_a_user_with_a_name_for_the_shell() -> None:
     """An admin may paste the command that `doctor` prints."""
-    cluster = Cluster(lying(201, b'{"status": {"userInfo": {"username": "tess; reboot"}}, "items": []}'), [], "shop")
+    cluster = ClusterApi(lying(201, b'{"status": {"userInfo": {"username": "tess; reboot"}}, "items": []}'), [], "shop")
     assert Rights(cluster).binding("reader").endswith(" --user='tess; reboot'")

@@ -14,10 +14,10 @@ import pytest
 
 from aletheia_operator.api.paths import API
 from aletheia_operator.cli.__main__ import main
-from aletheia_operator.cli.cluster import Cluster
+from aletheia_operator.cli.cluster import ClusterApi
 from aletheia_operator.cli.downloading import NoApi, NoSession
 from aletheia_operator.cli.errors import Refused
-from aletheia_operator.cli.kubectl import Proxy
+from aletheia_operator.cli.kubectl import KubectlProxy
 from aletheia_operator.cli.options import Options
 from aletheia_operator.cli.reader import SessionReader, decrypted
 from aletheia_operator.cli.reference import Reference, open_session, parsed, remote_reader, remote_session
@@ -43,7 +43,7 @@ def options(**named: Any) -> Options:
 
 async def reading(api: Api, name: str, read: Callable[[SessionReader], T], namespace: str = "shop") -> T:
     """Return what `read` returns for the reader of this session through the API."""
-    cluster = Cluster(ApiProxy(api), [], namespace)
+    cluster = ClusterApi(ApiProxy(api), [], namespace)
     return await asyncio.to_thread(lambda: read(remote_reader(cluster, parsed(name), options())))
 
 
@@ -159,7 +159,7 @@ def test_what_names_a_session() -> None:
 )
 def test_clusters_without_the_api(status: int, body: bytes, error: type[Exception], words: str) -> None:
     """Without the API, or with the API down, the message differs from that of a refusal."""
-    cluster = Cluster(lying(status, body), [], "shop")
+    cluster = ClusterApi(lying(status, body), [], "shop")
     with pytest.raises(error, match=words):
         remote_session(cluster, parsed("payments"))
 
@@ -180,7 +180,7 @@ def test_an_investigation_without_a_session(status: dict[str, Any], words: str) 
     """The message differs from that of a name that does not exist."""
     api = FakeApi({f"{API}/namespaces/shop/investigations/hunt": {"metadata": {"name": "hunt"}, "status": status}})
     with pytest.raises(NoSession, match=words):
-        remote_session(Cluster(api, [], "shop"), parsed("hunt"))
+        remote_session(ClusterApi(api, [], "shop"), parsed("hunt"))
 
 
 def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
@@ -191,13 +191,13 @@ def test_a_folder_has_no_such_session(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[Proxy], None]:
+def connected_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[KubectlProxy], None]:
     """Lets commands reach a proxy instead of a kubectl's."""
     return partial(connect, monkeypatch)
 
 
 async def test_fetch_by_each_name(
-    api: Api, tmp_path: Path, connected_to: Callable[[Proxy], None], capsys: pytest.CaptureFixture[str]
+    api: Api, tmp_path: Path, connected_to: Callable[[KubectlProxy], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An id is enough for a session of any namespace. Only this user can read what was fetched, in a folder of any mode."""
     session = await asyncio.to_thread(made, api.root, "bank", "till", "uid-2")
@@ -225,7 +225,7 @@ else:
 
 def test_an_admin_without_the_api(
     tmp_path: Path,
-    connected_to: Callable[[Proxy], None],
+    connected_to: Callable[[KubectlProxy], None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -265,7 +265,7 @@ def test_a_fork_that_is_refused_is_an_error_number(monkeypatch: pytest.MonkeyPat
         socket.send_fds(ours, [REQUEST.pack(START, 0)], [ours.fileno(), ours.fileno()])
         ours.shutdown(socket.SHUT_WR)
         with theirs:
-            template_process.Template(theirs).serve()
+            template_process.TemplateProcess(theirs).serve()
         assert ANSWER.unpack(ours.recv(ANSWER.size)) == (-errno.EAGAIN,)
     assert os.listdir("/proc/self/fd") == before
 
@@ -278,7 +278,7 @@ def test_only_workers_are_killed(operation: bytes) -> None:
     with ours, theirs:
         ours.send(REQUEST.pack(operation, other.pid))
         ours.shutdown(socket.SHUT_WR)
-        template_process.Template(theirs).serve()
+        template_process.TemplateProcess(theirs).serve()
     assert other.poll() is None
     other.kill()
     other.wait()

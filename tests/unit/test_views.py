@@ -486,8 +486,8 @@ async def test_from_the_artifacts_api(api: Api, monkeypatch: pytest.MonkeyPatch,
     session = await asyncio.to_thread(recording().write, api.root)
 
     @contextmanager
-    def connected(options: Any) -> Iterator[cluster.Cluster]:
-        yield cluster.Cluster(ApiProxy(api), [], "shop")
+    def connected(options: Any) -> Iterator[cluster.ClusterApi]:
+        yield cluster.ClusterApi(ApiProxy(api), [], "shop")
 
     monkeypatch.setattr(reference, "connected", connected)
     for command, *options in COMMANDS.values():

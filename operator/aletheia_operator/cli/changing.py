@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from aletheia_operator.cli.cluster import ApiError, Cluster, connected
+from aletheia_operator.cli.cluster import ApiError, ClusterApi, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import INVESTIGATION_HELP, Investigation, find, investigation_argument, refusal_of
 from aletheia_operator.cli.name_completion import investigation_names
@@ -77,7 +77,7 @@ def release(options: Options) -> int:
     return ExitCode.OK
 
 
-def _patched(cluster: Cluster, investigation: Investigation, change: dict[str, Any]) -> None:
+def _patched(cluster: ClusterApi, investigation: Investigation, change: dict[str, Any]) -> None:
     """Apply a change to this Investigation, not to a new one of the same name. Raises Refused."""
     metadata = {**change.get("metadata", {}), "uid": investigation.uid}
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aletheia_operator.cli.errors import NO_RESOURCE, Refused
-from aletheia_operator.cli.kubectl import OURS, Proxy, current_namespace, failure_of_proxy, kubectl_proxy
+from aletheia_operator.cli.kubectl import OURS, KubectlProxy, current_namespace, failure_of_proxy, kubectl_proxy
 from aletheia_operator.cli.options import Options, kubectl_flags
 from aletheia_operator.cli.program import program_name
 from aletheia_operator.clients.errors import WHOLE_BODY, is_success
@@ -44,10 +44,10 @@ class ApiError(Refused):
 
 
 @dataclass
-class Cluster:
-    """A cluster, with the rights of kubectl's user. `flags`: kubectl's own, for example `--context`."""
+class ClusterApi:
+    """The API of a cluster, with the rights of kubectl's user. `flags`: kubectl's own, for example `--context`."""
 
-    proxy: Proxy
+    proxy: KubectlProxy
     flags: Sequence[str]
     named_namespace: str | None = None
     """None: that of kubectl's context."""
@@ -132,13 +132,13 @@ class Cluster:
 
 
 @contextmanager
-def connected(options: Options, accept: str = OURS) -> Iterator[Cluster]:
+def connected(options: Options, accept: str = OURS) -> Iterator[ClusterApi]:
     """Open the cluster that the options name. `accept`: pattern of the API paths that are needed. Raises Refused."""
     if options.namespace and not NAME.fullmatch(options.namespace):
         raise Refused(f"{options.namespace[:100]!r} is no name of a namespace")
     flags = kubectl_flags(options)
     with kubectl_proxy(flags, accept) as proxy:
-        yield Cluster(proxy, flags, options.namespace)
+        yield ClusterApi(proxy, flags, options.namespace)
 
 
 def _error(status: int, text: bytes) -> ApiError:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aletheia_operator.cli.errors import Refused
-from aletheia_operator.cli.options import Options, Run, option_command, root_option
+from aletheia_operator.cli.options import Action, Options, option_command, root_option
 from aletheia_operator.cli.output import print_json, readable_time
 from aletheia_operator.session import Manifest, SessionLayout
 from aletheia_operator.session.catalog import sessions
@@ -16,7 +16,7 @@ from aletheia_operator.text.display import for_terminal
 MAX_SHOWN = 5
 
 
-def folder_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+def folder_command(name: str, run: Action, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command on the sessions of a folder."""
     output = click.Option(
         ["-o", "--output"], type=click.Choice(["text", "json"]), default="text", help="text for people, json for programs."

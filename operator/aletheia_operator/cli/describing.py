@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aletheia_operator.api.reasons import CONDITIONS_OF_PHASE, GapReason
-from aletheia_operator.cli.cluster import Cluster, connected
+from aletheia_operator.cli.cluster import ClusterApi, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import (
     INVESTIGATION_HELP,
@@ -62,7 +62,7 @@ def describe(options: Options) -> int:
     return ExitCode.OK
 
 
-def contents_of(cluster: Cluster, investigation: Investigation) -> Description:
+def contents_of(cluster: ClusterApi, investigation: Investigation) -> Description:
     """Return all parts from the manifest; if that cannot be read, the first parts from the status."""
     status = investigation.status
     counts = {"artifacts": status.get("artifactCount"), "gaps": status.get("gapCount")}

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aletheia_operator.api.paths import API, API_VERSION, ARTIFACTS_GROUP, ARTIFACTS_ROOT, DATA_SOURCES, INVESTIGATIONS
 from aletheia_operator.api.types import GROUP
-from aletheia_operator.cli.cluster import UNREACHABLE, ApiError, Cluster
+from aletheia_operator.cli.cluster import UNREACHABLE, ApiError, ClusterApi
 from aletheia_operator.cli.pod import SELECTOR
 from aletheia_operator.cli.rights import Rights
 from aletheia_operator.clients.errors import DOWN, FORBIDDEN, MISSING
@@ -43,7 +43,7 @@ class Check:
 class Diagnosis:
     """Runs the checks for a namespace. `service_account`: the ServiceAccount of an Investigation; None: it names none."""
 
-    cluster: Cluster
+    cluster: ClusterApi
     service_account: str | None = None
     _pods: list[dict[str, Any]] = field(default_factory=list)
 

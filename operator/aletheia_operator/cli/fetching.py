@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from aletheia_operator.cli.cluster import Cluster, connected
+from aletheia_operator.cli.cluster import ClusterApi, connected
 from aletheia_operator.cli.command import folder_command, print_result
 from aletheia_operator.cli.downloading import DELAYS_SECONDS, KEPT, NoApi, Remote
 from aletheia_operator.cli.errors import Refused
@@ -73,7 +73,7 @@ def _fetch(options: Options) -> int:
     return print_result(options, f"{imported.session_id} {done} {path}, and decrypted to {options.unseal}", answer)
 
 
-def _fetch_by_exec(cluster: Cluster, reference: Reference, layout: SessionLayout, why: NoApi) -> Imported:
+def _fetch_by_exec(cluster: ClusterApi, reference: Reference, layout: SessionLayout, why: NoApi) -> Imported:
     """Download a session as an archive from the operator's pod. Raises Refused, ArchiveError, OSError."""
     found = session_by_exec(cluster, reference, why)
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import click
 
 from aletheia_operator.api.paths import API, INVESTIGATIONS
 from aletheia_operator.api.types import parse_duration
-from aletheia_operator.cli.cluster import ApiError, Cluster, connected
+from aletheia_operator.cli.cluster import ApiError, ClusterApi, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.investigations import (
     EXIT_CODES,
@@ -45,7 +45,7 @@ def wait(options: Options) -> int:
         return follow(cluster, find(cluster, options.investigation), options.timeout)
 
 
-def follow(cluster: Cluster, investigation: Investigation, timeout: str | None) -> int:
+def follow(cluster: ClusterApi, investigation: Investigation, timeout: str | None) -> int:
     """Show the progress of an Investigation until it ends. `timeout`: a duration; None: no limit."""
     progress = ProgressLine(investigation)
     deadline = None if timeout is None else time.monotonic() + _timeout_seconds(timeout)
@@ -71,7 +71,7 @@ class _Gone(Refused):
     """The Investigation was deleted."""
 
 
-def states(cluster: Cluster, investigation: Investigation, deadline: float | None) -> Iterator[Investigation]:
+def states(cluster: ClusterApi, investigation: Investigation, deadline: float | None) -> Iterator[Investigation]:
     """Yield the Investigation each time it changes, until `deadline` (time.monotonic; None: no limit).
 
     Short outages of the API server are tolerated. Raises Refused if the Investigation is deleted, or the outage lasts.
@@ -94,7 +94,7 @@ def states(cluster: Cluster, investigation: Investigation, deadline: float | Non
         time.sleep(PAUSE_SECONDS)
 
 
-def _watched(cluster: Cluster, investigation: Investigation, seconds: int) -> Iterator[Investigation]:
+def _watched(cluster: ClusterApi, investigation: Investigation, seconds: int) -> Iterator[Investigation]:
     """Yield the current Investigation, then each change that one watch reports. Raises Refused, _Gone."""
     current = _current(cluster, investigation)
     yield current
@@ -109,7 +109,7 @@ def _watched(cluster: Cluster, investigation: Investigation, seconds: int) -> It
         yield Investigation(event["object"])
 
 
-def _current(cluster: Cluster, investigation: Investigation) -> Investigation:
+def _current(cluster: ClusterApi, investigation: Investigation) -> Investigation:
     try:
         current = Investigation(cluster.get(investigation.path))
     except ApiError as e:
@@ -175,7 +175,7 @@ def words(investigation: Investigation, seconds: float, with_time: bool = False)
     return ", ".join(parts)
 
 
-def _print_end(cluster: Cluster, investigation: Investigation) -> None:
+def _print_end(cluster: ClusterApi, investigation: Investigation) -> None:
     """Print how it ended and what broke, and to stderr the commands that show more."""
     from aletheia_operator.cli.overview import PHASE_STYLES
     from aletheia_operator.cli.printing import console, inert

@@ -15,7 +15,7 @@ import click
 from aletheia_operator.api.paths import API, INVESTIGATIONS
 from aletheia_operator.api.paths import investigation as path_of
 from aletheia_operator.api.reasons import ConditionReason
-from aletheia_operator.cli.cluster import ApiError, Cluster
+from aletheia_operator.cli.cluster import ApiError, ClusterApi
 from aletheia_operator.cli.errors import ExitCode, Refused, with_remedy
 from aletheia_operator.cli.name_completion import investigation_names
 from aletheia_operator.cli.reference import Reference, parsed
@@ -141,7 +141,7 @@ def print_option(*formats: str) -> click.Option:
     return click.Option(["-o", "--output"], metavar="FORMAT", callback=check, help=f"One of {', '.join(known)}.")
 
 
-def listed(cluster: Cluster, namespace: str | None) -> list[Investigation]:
+def listed(cluster: ClusterApi, namespace: str | None) -> list[Investigation]:
     """Return the Investigations of a namespace, or of all if it is None, the oldest first. Raises Refused."""
     path = f"{API}/{INVESTIGATIONS}" if namespace is None else f"{API}/namespaces/{quote(namespace, safe='')}/{INVESTIGATIONS}"
     try:
@@ -151,7 +151,7 @@ def listed(cluster: Cluster, namespace: str | None) -> list[Investigation]:
     return sorted(found, key=lambda each: (each.resource["metadata"]["creationTimestamp"], each.namespace, each.name))
 
 
-def find(cluster: Cluster, text: str) -> Investigation:
+def find(cluster: ClusterApi, text: str) -> Investigation:
     """Return the Investigation with this name. Raises Refused, with the nearest names if there is none."""
     reference = parsed(text)
     namespace = reference.namespace or cluster.namespace
@@ -164,7 +164,7 @@ def find(cluster: Cluster, text: str) -> Investigation:
     return _among(cluster, reference, namespace)
 
 
-def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigation:
+def _among(cluster: ClusterApi, reference: Reference, namespace: str) -> Investigation:
     from aletheia_operator.text.nearest import hint
 
     found = listed(cluster, namespace)
@@ -187,7 +187,7 @@ def _among(cluster: Cluster, reference: Reference, namespace: str) -> Investigat
     raise Refused(f"there is no Investigation {for_terminal(reference.name, 100)} in namespace {namespace}{near}")
 
 
-def reading_commands(cluster: Cluster, investigation: Investigation, *names: str) -> list[str]:
+def reading_commands(cluster: ClusterApi, investigation: Investigation, *names: str) -> list[str]:
     """Return the command lines of some commands that read the evidence. Those of a session with recipients need a key."""
     key = ["--identity", "FILE"] if investigation.has_recipients else []
     return [cluster.command(name, investigation.reference, *key) for name in names]
@@ -203,7 +203,7 @@ def refusal_of(error: ApiError, namespace: str | None) -> Refused:
     return error
 
 
-def print_objects(cluster: Cluster, output: str, namespace: str | None, names: Sequence[str] = ()) -> int:
+def print_objects(cluster: ClusterApi, output: str, namespace: str | None, names: Sequence[str] = ()) -> int:
     """Print Investigations as kubectl does, in one of its formats. `namespace` None: of all namespaces."""
     where = ["--all-namespaces"] if namespace is None else ["-n", namespace]
     command = ["kubectl", *cluster.flags, "get", RESOURCE, *where, f"--output={output}", "--", *names]

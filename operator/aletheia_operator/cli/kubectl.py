@@ -40,7 +40,7 @@ LOG_LINE = re.compile(r"[IWEF]\d{4} \d\d:\d\d")
 KEPT_LINES = 20
 
 
-class Proxy:
+class KubectlProxy:
     """A running `kubectl proxy`."""
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class Proxy:
 
 
 @contextmanager
-def kubectl_proxy(flags: Sequence[str], accept: str) -> Iterator[Proxy]:
+def kubectl_proxy(flags: Sequence[str], accept: str) -> Iterator[KubectlProxy]:
     """Run `kubectl proxy`. Raises Refused if it does not start.
 
     `flags`: kubectl's own, for example `--context`; `accept`: a pattern of the paths that it passes on.
@@ -86,7 +86,7 @@ def kubectl_proxy(flags: Sequence[str], accept: str) -> Iterator[Proxy]:
                     raise Refused(f"kubectl proxy did not start: {messages.end()}")
                 time.sleep(0.02)
             messages.are_printed = True
-            yield Proxy(path)
+            yield KubectlProxy(path)
         finally:
             process.terminate()
             process.wait()

@@ -22,7 +22,7 @@ SESSION_HELP = "SESSION: id, for example INC-7F3A, or the Investigation's NAME o
 
 Options = SimpleNamespace
 """The values of a command's options and arguments, by their names."""
-Run = Callable[[Options], int]
+Action = Callable[[Options], int]
 """Executes a command and returns its exit code."""
 
 FILE = click.Path(path_type=Path)
@@ -46,7 +46,7 @@ class Exclusive(click.Option):
         return super().handle_parse_result(ctx, opts, args)
 
 
-def option_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+def option_command(name: str, run: Action, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command. `about`: its line in the list of commands; `notes`: more paragraphs for its help."""
 
     def call(**values: Any) -> int:

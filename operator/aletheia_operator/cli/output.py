@@ -13,7 +13,7 @@ from typing import Any
 from tabulate import tabulate
 
 from aletheia_operator.cli.errors import ExitCode
-from aletheia_operator.cli.options import Options, Run
+from aletheia_operator.cli.options import Action, Options
 from aletheia_operator.text.display import for_terminal
 
 MAX_CELL = 100
@@ -71,7 +71,7 @@ def confirmed(question: str) -> bool:
     return input().strip().lower() in ("y", "yes")
 
 
-def quietly(run: Run) -> Run:
+def quietly(run: Action) -> Action:
     """Wrap a command: it ends without an error if the reader of its output has ended, for example `head` or a pager."""
 
     def running(options: Options) -> int:

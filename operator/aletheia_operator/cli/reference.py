@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aletheia_operator.api.paths import API, ARTIFACTS_ROOT, INVESTIGATIONS
 from aletheia_operator.api.paths import investigation as investigation_path
-from aletheia_operator.cli.cluster import NAME, ApiError, Cluster, connected
+from aletheia_operator.cli.cluster import NAME, ApiError, ClusterApi, connected
 from aletheia_operator.cli.command import session_id
 from aletheia_operator.cli.downloading import NoApi, NoSession, Remote
 from aletheia_operator.cli.errors import Refused
@@ -73,7 +73,7 @@ def open_session(options: Options, name: str | None = None) -> Iterator[SessionR
         yield remote_reader(cluster, parsed(name), options)
 
 
-def remote_reader(cluster: Cluster, reference: Reference, options: Options) -> SessionReader:
+def remote_reader(cluster: ClusterApi, reference: Reference, options: Options) -> SessionReader:
     """Return the reader of a session in a cluster. Raises Refused."""
     try:
         remote, manifest = remote_session(cluster, reference)
@@ -82,7 +82,7 @@ def remote_reader(cluster: Cluster, reference: Reference, options: Options) -> S
     return _reader(manifest, StreamedFiles(remote.blocks), options)
 
 
-def remote_session(cluster: Cluster, reference: Reference) -> tuple[Remote, Manifest]:
+def remote_session(cluster: ClusterApi, reference: Reference) -> tuple[Remote, Manifest]:
     """Find a session through the artifacts API. Raises NoApi; NoSession with the nearest names; Refused."""
     namespace = reference.namespace or cluster.namespace
     remote = Remote(cluster.proxy.get, namespace, reference.name, delays=READING_DELAYS)
@@ -102,12 +102,12 @@ def _reader(manifest: Manifest, raw: RawFiles, options: Options) -> SessionReade
     return SessionReader(manifest, raw, key)
 
 
-def _by_exec(cluster: Cluster, reference: Reference, options: Options, why: NoApi) -> SessionReader:
+def _by_exec(cluster: ClusterApi, reference: Reference, options: Options, why: NoApi) -> SessionReader:
     found = session_by_exec(cluster, reference, why)
     return _reader(found.manifest, StreamedFiles(found.blocks), options)
 
 
-def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSession:
+def session_by_exec(cluster: ClusterApi, reference: Reference, why: NoApi) -> PodSession:
     """Find a session by `kubectl exec` in the operator's pod, and print that. Raises Refused, with `why` and its own reason."""
     try:
         pod = operator_pod(cluster.flags)
@@ -119,7 +119,7 @@ def session_by_exec(cluster: Cluster, reference: Reference, why: NoApi) -> PodSe
     return found
 
 
-def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
+def _namespace_of(cluster: ClusterApi, reference: Reference) -> str | None:
     """Return the namespace of the session with this id; None if none has it, or the user may not list all namespaces."""
     try:
         found = cluster.items(f"{ARTIFACTS_ROOT}/sessions", fieldSelector=f"metadata.name={reference.name}")
@@ -128,7 +128,7 @@ def _namespace_of(cluster: Cluster, reference: Reference) -> str | None:
     return next((str(session["metadata"]["namespace"]) for session in found), None)
 
 
-def _missing(cluster: Cluster, namespace: str, name: str) -> str:
+def _missing(cluster: ClusterApi, namespace: str, name: str) -> str:
     """Return why there is no session of this name, with the nearest names."""
     from aletheia_operator.text.nearest import hint
 

@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from aletheia_operator.cli.cluster import ApiError, Cluster
+from aletheia_operator.cli.cluster import ApiError, ClusterApi
 from aletheia_operator.text.display import for_terminal
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
@@ -16,7 +16,7 @@ FIND_ROLE = "$(kubectl get clusterroles -l app.kubernetes.io/part-of=aletheia -o
 class Rights:
     """Rights in the namespace of `cluster`."""
 
-    cluster: Cluster
+    cluster: ClusterApi
 
     def allowed(self, verb: str, group: str, resource: str, name: str = "", user: str = "") -> bool:
         """Return whether `user`, the full name of a service account, has a right; '': this user. Raises ApiError."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from aletheia_operator.api.paths import API, INVESTIGATIONS
-from aletheia_operator.cli.cluster import ApiError, Cluster, connected
+from aletheia_operator.cli.cluster import ApiError, ClusterApi, connected
 from aletheia_operator.cli.errors import ExitCode, Refused
 from aletheia_operator.cli.following import follow
 from aletheia_operator.cli.investigation_manifest import LOOKBACK, checked, investigation_of
@@ -51,7 +51,7 @@ def start(options: Options) -> int:
     return ExitCode.OK
 
 
-def _created(cluster: Cluster, resource: dict[str, Any], dry_run: bool) -> Investigation:
+def _created(cluster: ClusterApi, resource: dict[str, Any], dry_run: bool) -> Investigation:
     namespace = cluster.namespace
     path = f"{API}/namespaces/{quote(namespace, safe='')}/{INVESTIGATIONS}"
     query = {"fieldManager": "kubectl-investigation", "fieldValidation": "Strict"}

@@ -10,7 +10,7 @@ from typing import IO, Any
 import click
 
 from aletheia_operator.cli.errors import ExitCode, Refused
-from aletheia_operator.cli.options import SESSION_HELP, Options, Run, option_command, reading_options
+from aletheia_operator.cli.options import SESSION_HELP, Action, Options, option_command, reading_options
 from aletheia_operator.cli.output import print_message, quietly
 from aletheia_operator.cli.printing import paged
 from aletheia_operator.cli.reference import open_session
@@ -27,13 +27,13 @@ WRITTEN_SECONDS = 0.2
 _UNUSUAL = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
-def view_command(name: str, run: Run, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
+def view_command(name: str, run: Action, about: str, *parameters: click.Parameter, notes: str = "") -> click.Command:
     """Make a command that shows evidence of one session."""
     notes = f"{SESSION_HELP}\n\n{notes}" if notes else SESSION_HELP
     return option_command(name, with_view_errors(run), about, *reading_options(), *parameters, notes=notes)
 
 
-def with_view_errors(run: Run) -> Run:
+def with_view_errors(run: Action) -> Action:
     """Wrap a command: evidence that cannot be shown is an error with a message."""
 
     def running(options: Options) -> int:

@@ -22,7 +22,7 @@ from aletheia_operator.redact import Redactor
 _PR_SET_PDEATHSIG = 1
 
 
-class Template:
+class TemplateProcess:
     """Forks and ends workers. `control`: the socket of the requests."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -90,7 +90,7 @@ def main(control: socket.socket) -> None:
     gc.freeze()  # a collection would change, and so copy, the memory of every object
     give_back()
     with suppress(ConnectionError):  # the operator is gone
-        Template(control).serve()
+        TemplateProcess(control).serve()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from aletheia_operator.findings.finding import object_text
 from aletheia_operator.report.axis import Axis, clock, duration
 from aletheia_operator.report.charts import charts
 from aletheia_operator.report.lanes import picture, tone_of
-from aletheia_operator.report.model import Card, Change, Contents, File, Limits, Moment, ReportedGap, TopError
+from aletheia_operator.report.model import Card, Change, Contents, File, Moment, ReportedGap, ReportLimits, TopError
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.request import Request, request_of
 from aletheia_operator.report.session import Link, LoadedDocument, Source
@@ -44,9 +44,9 @@ class _Maker:
             return otherwise
 
 
-def contents(source: Source, limits: Limits | None = None) -> Contents:
+def contents(source: Source, limits: ReportLimits | None = None) -> Contents:
     """Read a session, and return what its report shows. Blocks for some seconds at most."""
-    limits = limits or Limits()
+    limits = limits or ReportLimits()
     maker = _Maker(source)
     part = maker.part
     findings = part("the findings", lambda: source.document("findings"), LoadedDocument())
@@ -98,14 +98,14 @@ def _head(source: Source, findings: LoadedDocument) -> Contents:
     )
 
 
-def _add_gaps(found: Contents, gaps: Sequence[Gap], limits: Limits) -> None:
+def _add_gaps(found: Contents, gaps: Sequence[Gap], limits: ReportLimits) -> None:
     for severity, shown in (("gap", found.gaps), ("note", found.notes)):
         shown += [_reported_gap(gap) for gap in gaps if gap.severity == severity][: limits.gaps]
     found.gap_count = sum(gap.severity == "gap" for gap in gaps)
     found.note_count = len(gaps) - found.gap_count
 
 
-def _wanted(findings: LoadedDocument, limits: Limits) -> Iterator[tuple[Link, int]]:
+def _wanted(findings: LoadedDocument, limits: ReportLimits) -> Iterator[tuple[Link, int]]:
     """Yield the entries to quote, with the number of entries around each."""
     for entry in findings.entries[: limits.findings]:
         for link in _links(entry.get("evidence"))[: limits.quotes]:
@@ -124,7 +124,7 @@ def _links(evidence: Any) -> list[Link]:
     return links
 
 
-def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[Card]:
+def _cards(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: ReportLimits) -> Iterator[Card]:
     for number, finding in enumerate(findings.entries[: limits.findings], 1):
         links = _links(finding.get("evidence"))
         quoted = [quote for link in links[: limits.quotes] for quote in quotes.get(link, ()) if not quote.is_context]
@@ -163,7 +163,7 @@ def _moments(moments: Sequence[Mapping[str, Any]], limit: int) -> Iterator[Momen
         )
 
 
-def _errors(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: Limits) -> Iterator[TopError]:
+def _errors(findings: LoadedDocument, quotes: Mapping[Link, list[Quote]], limits: ReportLimits) -> Iterator[TopError]:
     groups = [error for error in findings.metadata.get("top_errors") or [] if isinstance(error, dict)][: limits.errors]
     most = max((int(group.get("count") or 0) for group in groups), default=1) or 1
     for group in groups:
@@ -187,7 +187,7 @@ def _times(first: str, last: str) -> str:
     return f"at {first}" if first == last else f"{first} to {last}"
 
 
-def _changes(findings: LoadedDocument, limits: Limits) -> Iterator[Change]:
+def _changes(findings: LoadedDocument, limits: ReportLimits) -> Iterator[Change]:
     """Yield what changed. Values before and after are left out if the message contains both."""
     for finding in (findings.metadata.get("changes") or [])[: limits.changes]:
         subject, details = finding.get("object") or {}, finding.get("details") or {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aletheia_operator.report.contents import contents
-from aletheia_operator.report.model import Contents, Limits
+from aletheia_operator.report.model import Contents, ReportLimits
 from aletheia_operator.report.session import Source
 from aletheia_operator.text.display import Html, for_html
 
@@ -24,7 +24,7 @@ TONES = {"critical": "bad", "error": "error", "warning": "warn", "info": "quiet"
 
 def html_report(source: Source) -> bytes:
     """Return the report of a session. If it would exceed MAX_BYTES, fewer entries are shown. Blocks."""
-    limits = Limits()
+    limits = ReportLimits()
     while True:
         page = render(contents(source, limits)).encode("utf-8", "replace")
         if len(page) < MAX_BYTES or limits == limits.halved():

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from aletheia_operator.report.contents import contents
-from aletheia_operator.report.model import Card, Contents, Limits
+from aletheia_operator.report.model import Card, Contents, ReportLimits
 from aletheia_operator.report.quotes import Quote
 from aletheia_operator.report.session import Source
 from aletheia_operator.text.display import code_block, code_span, for_markdown
 from aletheia_operator.text.sizes import counted
 
-LIMITS = Limits(findings=10, moments=40, errors=10, gaps=20, artifacts=100, changes=20, context=0, with_pictures=False)
+LIMITS = ReportLimits(findings=10, moments=40, errors=10, gaps=20, artifacts=100, changes=20, context=0, with_pictures=False)
 
 
 def markdown_report(source: Source) -> str:

@@ -11,7 +11,7 @@ from aletheia_operator.report.waterfalls import Waterfall
 
 
 @dataclass(frozen=True)
-class Limits:
+class ReportLimits:
     """How many entries of each part are shown, at most."""
 
     findings: int = 40
@@ -26,10 +26,10 @@ class Limits:
     """Number of log entries to quote before and after an example of an error."""
     with_pictures: bool = True
 
-    def halved(self) -> "Limits":
+    def halved(self) -> "ReportLimits":
         """Return half of these limits, without pictures: for a report that was too large."""
         numbers = {name: max(1, getattr(self, name) // 2) for name in ("findings", "moments", "errors", "gaps", "artifacts")}
-        return Limits(**numbers, quotes=1, context=1, changes=20, with_pictures=False)
+        return ReportLimits(**numbers, quotes=1, context=1, changes=20, with_pictures=False)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from aletheia_operator.redact import Redactor
 ENTRIES_PER_BATCH = 100
 MAX_REPORTED_CHANGES = 50
 T = TypeVar("T")
-Run = Callable[[Callable[[Call], T]], Awaitable[T]]
+InThread = Callable[[Callable[[Call], T]], Awaitable[T]]
 """Runs a blocking function in a thread for sources."""
 
 
@@ -80,7 +80,7 @@ class Documents:
     target: str
     request: MetricsRequest
     endpoint: Endpoint
-    run: Run[Any]
+    run: InThread[Any]
     redactor: Redactor
 
     @property

@@ -15,7 +15,7 @@ from aletheia_operator.clients.errors import Rejected, SourceError
 from aletheia_operator.clients.http import Http
 from aletheia_operator.clients.threads import Call, SourceThreads
 from aletheia_operator.fetchers.base import Document, Missing, Plan, Question, Sources
-from aletheia_operator.fetchers.prometheus.documents import Documents, QueryResult, Run
+from aletheia_operator.fetchers.prometheus.documents import Documents, InThread, QueryResult
 from aletheia_operator.fetchers.prometheus.grid import FINEST_STEP_SECONDS, Grid, default_range_seconds, step_seconds
 from aletheia_operator.fetchers.prometheus.known_names import Names
 from aletheia_operator.fetchers.prometheus.ranges import RangeQueries, Result, not_stored
@@ -79,11 +79,11 @@ class PrometheusFetcher:
         """
         request = MetricsRequest.from_json(question.arguments["request"])
         endpoint = await sources.data_sources.find(self.source_type, question.arguments["data_source"])
-        run: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name))
+        run: InThread[Any] = partial(self._threads.run, (sources.namespace, endpoint.name))
         query = _Request(request, question.arguments["step_seconds"], endpoint, sources, run)
         tried = await run(lambda call: self._expressions(query, call))
         # another key than for queries: reading a stored answer must not wait for a slow server
-        reading: Run[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "stored answers"))
+        reading: InThread[Any] = partial(self._threads.run, (sources.namespace, endpoint.name, "stored answers"))
         documents = Documents(question.target, request, endpoint, reading, sources.redactor)
         answer = await query.answer(tried)
         try:
@@ -130,7 +130,7 @@ class _Request:
     step_seconds: int
     endpoint: Endpoint
     sources: Sources
-    run: Run[Any]
+    run: InThread[Any]
 
     @property
     def namespace_label(self) -> str | None:
