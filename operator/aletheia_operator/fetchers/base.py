@@ -188,7 +188,7 @@ class Outcome:
 
 Entries = list[Any] | Encoded
 Batch = Entries | Iterator[Encoded]
-"""Entries, or an iterator that reads them from a file, so it blocks."""
+"""Entries, or an iterator that reads them from a file: it blocks the thread."""
 
 
 def parts_of(batch: Batch) -> Iterator[Entries]:

@@ -21,7 +21,7 @@ _LOOKED_AT = 16 * LAST_ERRORS  # last errors of a block, in which the last error
 class LastErrors:
     """The last LAST_ERRORS errors of each run, with their place in the artifact. Those with a stack trace are decoded at once.
 
-    A block is looked at when the next one has come, and only if that has not enough errors of its own.
+    The errors of a block are kept when the next block comes, and only if that has too few errors of the same run.
     """
 
     _kept: dict[bytes, deque[tuple[int, bytes | Mapping[str, Any]]]] = field(default_factory=dict)

@@ -12,8 +12,6 @@ from aletheia_operator.findings.log_facts import LAST_LINES, MAX_LINE, Line, Run
 from aletheia_operator.text.batches import KEY, Encoded
 
 _HEAD_AT = (KEY.stop + 2, len(b'{"timestamp":null,'))  # where an entry's container begins
-
-
 MAX_BYTES = 1024 * 1024  # of lines that are kept encoded
 
 
@@ -37,7 +35,7 @@ class LastLines:
     def read(self, entries: Encoded, artifact: Artifact, before: int) -> None:
         """Read a block. `before`: number of entries of the artifact before it.
 
-        It is looked at when the next one has come, and only if that has not enough lines of the same run.
+        Its last lines are kept when the next block comes, and only if that has too few lines of the same run.
         """
         run = run_of(entries.first) if entries.alike else b""  # such blocks have entries of one run only
         if not run or run != self._latest_run or entries.count < LAST_LINES:

@@ -24,7 +24,7 @@ INTERVAL_SECONDS = 0.05
 LONG_SECONDS = 0.25
 """Pauses of at least this length are reported."""
 SWITCH_SECONDS = 0.001
-"""How long another thread may compute before the loop's thread continues, which gives way at each read and write."""
+"""Longest time that another thread keeps the interpreter's lock while the loop waits for it, as after each read and write."""
 QUIET_SECONDS = 10.0
 """Least time between two log lines; pauses in between are counted in the next one."""
 
@@ -52,7 +52,7 @@ class Loop(uvloop.Loop):
 
 
 def new_loop() -> Loop:
-    """Return an event loop for this process, which waits less for other threads than by Python's default of 5 ms."""
+    """Return a new event loop, and let it wait less for other threads: Python's default is 5 ms."""
     sys.setswitchinterval(SWITCH_SECONDS)
     return Loop()
 

@@ -7,9 +7,10 @@ from aletheia_operator.redact import Redactor
 
 
 class CleanLines:
-    """Remembers which shapes of lines have no secrets, so that lines of these are not searched again.
+    """Remembers which shapes of lines have no secrets. Lines of these shapes are not searched again.
 
-    Few rules ask which digit it is: lines that these may match are not remembered (`Redactor.digits_matter`).
+    A few rules distinguish digits. Lines that they might match with other digits are not remembered
+    (`Redactor.digits_matter`).
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -18,9 +19,9 @@ class CleanLines:
         self._room = MAX_LINES
 
     def has(self, block: bytes, shapes: Sequence[str]) -> bool:
-        """Return whether no line of a block has a secret. Searches the lines of other shapes, unless most are.
+        """Return whether no line of a block has a secret. False also if most lines are of other shapes: search the whole block.
 
-        `shapes`: of its lines (`shapes_of`).
+        If only a few are of other shapes, it searches these. `shapes`: `shapes_of(block)`.
         """
         if not self._clean:
             return False

@@ -1,4 +1,4 @@
-"""Makes entries of lines of known shapes, many at once. Most logs have lines of few shapes, in order of time."""
+"""Makes entries of lines with known shapes, many at once. Most logs have lines of few shapes, in order of time."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -38,7 +38,7 @@ class _Block:
         self.codes = bytes([_UNKNOWN if shape is None else shape.code for shape in self.known])
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Let these lines have no known shape."""
+        """Treat these lines as lines without a known shape."""
         codes = bytearray(self.codes)
         for number in numbers:
             self.known[number], codes[number] = None, _UNKNOWN

@@ -69,7 +69,7 @@ class MarkedEntries:
         self.entries.append(entry)
 
     def add_all(self, entries: Sequence[str], marks: "array[int]", errors: Sequence[int]) -> None:
-        """Add entries that continue no error, with marks that lack only CONTEXT. `errors`: numbers of the serious ones."""
+        """Add entries that continue no error. `marks`: theirs, without CONTEXT. `errors`: which of them are errors."""
         first = start = len(self.marks)
         self.entries += entries
         self.marks += marks

@@ -8,12 +8,12 @@ from operator import itemgetter
 from aletheia_operator.text.batches import KEY, SEPARATOR, Encoded
 
 BLOCKS_AT_ONCE = 16
-"""Blocks that a thread reads in one go: to change to another thread can take as long as to save a block."""
+"""Number of blocks that a thread reads at a time: a switch between threads can take as long as saving a block."""
 Keyed = tuple[bytes, bytes, int]  # sort key, entry, level code
 
 
 class Merged:
-    """Merged runs, some blocks at a time. `ended`: there are no more blocks."""
+    """Yields merged runs, some blocks at a time. `ended`: whether there are no more blocks."""
 
     def __init__(self, runs: Sequence[Iterator[Encoded]]) -> None:
         self.ended = False
@@ -21,7 +21,7 @@ class Merged:
         self._fault: Exception | None = None
 
     def some(self) -> Iterator[Encoded]:
-        """Yield up to BLOCKS_AT_ONCE blocks. If one cannot be read, they end. Blocks."""
+        """Yield up to BLOCKS_AT_ONCE blocks. They end early if one cannot be read: call `check` then. Blocks the thread."""
         for _ in range(BLOCKS_AT_ONCE):
             try:
                 block = next(self._blocks, None)
@@ -33,7 +33,7 @@ class Merged:
             yield block
 
     def check(self) -> None:
-        """Raise what ended the blocks before their time. Call it after each iteration: it is no fault of the reader."""
+        """Raise the error of a block that could not be read. Raised within `some`, it would look like an error of saving."""
         if self._fault is not None:
             raise self._fault
 

@@ -1,8 +1,9 @@
-"""Removes secrets from the lines of one run, before anything else looks at them.
+"""Removes secrets from the lines of one run, before they are parsed.
 
-Blocks are searched as they are read. Most have no secret, and then nothing else is done. If the runtime wrote lines in parts,
-as JSON, or longer than the limit, a secret may be split or escaped: then each line is redacted after framing. The same holds if
-a rule of an admin or an Investigation may match: it may match the time that the runtime wrote before a line, or begin with `^`.
+Blocks are searched as they are read; lines like earlier ones without secrets are not searched again (`clean_lines`). If the
+runtime wrote lines in parts, as JSON, or longer than the limit, a secret may be split or escaped: then each line is redacted
+after framing. The same holds if a rule of an admin or an Investigation may match: it may match the time that the runtime wrote
+before a line, or begin with `^`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ class RedactedFraming(Framing):
     def begin(self, block: bytes, shapes: Sequence[str] | None) -> bytes:
         """Return a block of lines without secrets, or as it is if they are redacted in `read`.
 
-        `shapes`: of its lines (`shapes_of`), if there are any.
+        `shapes`: `shapes_of(block)`.
         """
         self.each = self._lines is not None and (self._is_hard(block) or self._redactor.own_rules_match(block))
         if self.each or self._lines is None:

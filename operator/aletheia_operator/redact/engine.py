@@ -54,7 +54,7 @@ off, and the characters of a group's name where they are none."""
 _ANCHOR = re.compile(r"(\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|(\^)|\$")
 """An escaped character, a class, or the beginning or the end of a line."""
 DIGITS_MATTER = frozenset({"card", "okta-token", "ip-address", "phone"})
-"""Rules that ask which digit it is, for numbers that are frequent in logs. All others may find a line with any digits."""
+"""Rules that distinguish digits: they look for numbers that are frequent in logs. For all others, any digits are alike."""
 Find = Callable[[bytes], Iterator[tuple[int, int]]]
 SECRET = "secret"  # noqa: S105  # label of secrets that no form recognises
 
@@ -99,7 +99,7 @@ class _BuiltIn:
         others += [*multiline.STARTS, *following.STARTS]
         self.gate = LineFinder([*exact, *(with_any_digit(loosened(pattern)) for pattern in others)])
         self.digits = LineFinder([with_any_digit(pattern) for pattern in exact])
-        """Finds the lines of which the gate may find some and not others with other digits."""
+        """Finds lines that the gate might find if they had other digits."""
 
     def candidates(self, line: bytes) -> Iterator[_Compiled]:
         """Yield the rules that may find secrets in a line."""

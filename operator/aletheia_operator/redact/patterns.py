@@ -145,11 +145,11 @@ def loosened(pattern: str) -> str:
 _DIGIT = re.compile(
     r"(?P<kept>\\x[0-9a-fA-F]{2}|\\.|\{\d+(?:,\d*)?\}|\(\?P<\w+>)|(?P<class>\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\])|\d"
 )
-"""What is no digit of a text: an escaped character, a count, the name of a group. A class. A digit."""
+"""A part of a pattern: `kept` (an escaped character, a count or a group's name), a `class`, or a digit of the text."""
 
 
 def with_any_digit(pattern: str) -> str:
-    """Return a pattern that matches wherever `pattern` does, also with other digits in the text. Rarely matches elsewhere."""
+    """Return a pattern that matches what `pattern` does, with any digits in the text. It rarely matches anything else."""
 
     def any_digit(part: re.Match[str]) -> str:
         if part["kept"]:

@@ -95,7 +95,7 @@ class Redactor:
         return self._engine.next_line(block, start, end) if self._engine is not None else -1
 
     def digits_matter(self, line: bytes) -> bool:
-        """Return whether `next_line` may find this line with other digits in place of its own, although it does not now."""
+        """Return whether `next_line`, which does not find this line, might find it with other digits."""
         return self._engine is not None and self._engine.digits_matter(line)
 
     def own_rules_match(self, block: bytes) -> bool:

@@ -13,7 +13,7 @@ import orjson
 SEPARATOR = b",\n"
 """Separator between entries. An encoded entry contains no line feed."""
 MANY = 0.25
-"""Share of a block's lines from which on it is quicker to handle all of them than to look for each."""
+"""Above this share of a block's lines, handling all of them is quicker than looking for each."""
 KEY = slice(len(b'{"timestamp":"'), len(b'{"timestamp":"2026-11-22T15:21:11.072842937Z'))
 """Position of the timestamp in an encoded entry. Timestamps sort as text."""
 LEVEL_CODES = ("", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -63,7 +63,7 @@ class Encoded:
         return self.block[self._starts[number] : self._starts[number + 1] - 1]
 
     def lines_of(self, numbers: Sequence[int]) -> list[bytes]:
-        """Return these of `lines`. Splits the block if they are many."""
+        """Return the lines with these numbers. Splits the block if they are many."""
         if len(numbers) > MANY * self.count:
             lines = self.lines
             return [lines[number] for number in numbers]
@@ -71,7 +71,7 @@ class Encoded:
         return [block[starts[number] : starts[number + 1] - 1] for number in numbers]
 
     def times_of(self, numbers: Sequence[int]) -> list[str]:
-        """Return the times of these entries, which must have one."""
+        """Return the times of the entries with these numbers. Each must have a time."""
         block, starts = self.block, self._starts
         return [block[starts[number] + KEY.start : starts[number] + KEY.stop].decode() for number in numbers]
 

@@ -57,7 +57,7 @@ class PodLogs:
         return [log for container in self.containers for log in container.in_order]
 
     async def batches(self) -> AsyncGenerator[Iterator[Encoded], None]:
-        """Yield the entries, in iterators that read the spools: they block.
+        """Yield the entries, in iterators that read the spools: they block the thread.
 
         If the Investigation ends before all was read, the entries so far are yielded.
         """
