@@ -286,16 +286,13 @@ class Session:
             self.manifest = read_manifest(self.layout, self.manifest.session_id)
         except Unreadable as e:
             raise OSError(errno.EINVAL, str(e)) from e
-        if self.manifest.finished:
-            self.layout.journal(self.manifest.session_id).unlink(missing_ok=True)
-            return
         path = self.layout.journal(self.manifest.session_id)
+        if self.manifest.finished:
+            path.unlink(missing_ok=True)
+            return
         _remove_planted(self.path / "data", path)
         self._is_journal_named = journal.is_new(path)
-        self.progress = journal.read(
-            path,
-            lambda artifact: self._publisher.is_whole(self.path / artifact.path, artifact.sha256),
-        )
+        self.progress = journal.read(path, lambda kept: self._publisher.is_whole(self.path / kept.path, kept.sha256))
         self._names = {self.path / artifact.path for done in self.done.values() for artifact in done.artifacts}
         for name in self._names:
             self._publisher.named_before(name, self.path)
