@@ -188,7 +188,7 @@ def test_killed_at_any_step_it_can_be_ended(at: int, tmp_path: Path) -> None:
         named = {artifact.target for artifact in manifest.artifacts} | {
             gap.target for gap in manifest.gaps if gap.reason == "Cancelled"
         }
-        assert named in ({"the plan"}, {f"pod/{name}" for name in ANSWERS})
+        assert named - {"report"} in ({"the plan"}, {f"pod/{name}" for name in ANSWERS})  # killed after it was made
 
 
 @pytest.mark.parametrize(
