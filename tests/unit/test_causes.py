@@ -561,6 +561,15 @@ def test_a_node_that_was_taken_out_of_service_is_no_trouble(
     )
 
 
+@pytest.mark.parametrize(("minute", "severity"), [(40, "info"), (20, "warning")], ids=["after it", "before it"])
+def test_pods_that_were_made_after_a_planned_reboot_do_not_suffer_from_it(minute: int, severity: str) -> None:
+    """The node is in service again."""
+    incident = Incident().add(pod("web-1-b", running(), metadata={"creationTimestamp": at(minute)}))
+    for mark, at_minute in {"NodeNotSchedulable": 28, "Rebooted": 30, "NodeSchedulable": 31}.items():
+        incident.add_event(event(mark, f"Node n1: {mark}", "n1", "Node", minute=at_minute))
+    assert found(incident, "Rebooted").severity == severity
+
+
 @pytest.mark.parametrize(("words", "severity"), [("", "warning"), (", retrying", "info")])
 def test_a_part_that_is_started_again_is_no_trouble(words: str, severity: str) -> None:
     """Its one error does not say that the part is given up."""

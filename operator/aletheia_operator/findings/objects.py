@@ -55,6 +55,8 @@ class ObjectFacts:
     """Workload of each object that is no pod, by kind and name."""
     nodes: dict[str, str] = field(default_factory=dict)
     """Node of each pod, by name."""
+    made: dict[str, str] = field(default_factory=dict)
+    """Time of creation of each pod, by name; '' if it is not known."""
     healthy: set[str] = field(default_factory=set)
     """Names of pods that are ready or have succeeded, and never restarted."""
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -131,6 +133,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
                     self._workload.pods += 1
                     facts.pods[fact.name] = self._workload
                     facts.nodes[fact.name] = fields["node"]
+                    facts.made[fact.name] = fields["made"]
                     facts.labels[fact.name] = fields["labels"]
                     if fields["healthy"]:
                         facts.healthy.add(fact.name)
@@ -141,7 +144,7 @@ class ObjectReader(ArtifactReader[ObjectFacts]):
 
 
 def _index_fields(item: Object, healthy: bool) -> Object:
-    """Return the fields that are kept of every object: addresses, and for a pod labels, node and health."""
+    """Return the fields that are kept of every object: addresses, and for a pod labels, node, time of creation and health."""
     spec, status = item.get("spec") or {}, item.get("status") or {}
     addresses: list[str] = []
     if item["kind"] in ("Pod", "Service"):
@@ -149,7 +152,8 @@ def _index_fields(item: Object, healthy: bool) -> Object:
     if item["kind"] != "Pod":
         return {"addresses": addresses}
     labels = dict(islice((item["metadata"].get("labels") or {}).items(), MAX_LABELS))
-    return {"addresses": addresses, "labels": labels, "node": str(spec.get("nodeName") or ""), "healthy": healthy}
+    made = str(item["metadata"].get("creationTimestamp") or "")
+    return {"addresses": addresses, "labels": labels, "node": str(spec.get("nodeName") or ""), "made": made, "healthy": healthy}
 
 
 def is_healthy(pod: Object) -> bool:

@@ -89,12 +89,13 @@ def nodes(case: Case) -> Iterator[Finding]:
 def _was_drained(case: Case, event: Event, pods: Iterable[str]) -> bool:
     """Return whether a node was taken out of service: it took no new pods, and only its DaemonSets' pods were left.
 
-    `pods`: those that are on it.
+    `pods`: those that are on it now. Those that were made later came after it was in service again.
     """
     marks = (known for known in case.by_subject.get(event.subject, ()) if known.reason in _MARKS and known.first <= event.first)
     latest = max(marks, key=lambda mark: mark.first, default=None)
     taken_out = event.reason in _OUT_OF_SERVICE and latest is not None and latest.reason == "NodeNotSchedulable"
-    return taken_out and all(case.workload_of_pod(pod).kind == "DaemonSet" for pod in pods)
+    left = (pod for pod in pods if case.evidence.objects.made.get(pod, "") <= event.first)
+    return taken_out and all(case.workload_of_pod(pod).kind == "DaemonSet" for pod in left)
 
 
 def _finding(
