@@ -556,7 +556,7 @@ CASES |= {
     "a processor that is throttled": (
         measured("cpu_throttling", 0.0, 0.6),
         "CpuThrottled",
-        "web: its processor is throttled: 60 % (at 14:15)",
+        "web: its processor is throttled: 60 % (since 14:15)",
     ),
     "an error rate over its baseline": (
         measured(

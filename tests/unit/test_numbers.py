@@ -10,7 +10,7 @@ from aletheia_operator.findings import metrics as metrics_module
 from aletheia_operator.findings import traces as traces_module
 from aletheia_operator.findings.metrics import MetricFacts, MetricReader, finite, step_of
 from aletheia_operator.findings.traces import TraceFacts, spans_of
-from tests.unit.evidence import START, Incident, at, found, pod, rules_of, running
+from tests.unit.evidence import START, Incident, at, found, pod, rules_of, running, workloads
 
 Object = dict[str, Any]
 
@@ -36,7 +36,7 @@ def measured(template: str, *entries: Object, **metadata: Any) -> Incident:
     ("template", "level", "labels", "rule", "message"),
     [
         ("memory_limit", 0.93, {"pod": "web-1-a"}, "MemoryNearLimit", "web: its memory is near the limit: 93 % (at 14:29)"),
-        ("cpu_throttling", 0.25, {"pod": "web-1-a"}, "CpuThrottled", "web: its processor is throttled: 25 % (at 14:29)"),
+        ("cpu_throttling", 0.25, {"pod": "web-1-a"}, "CpuThrottled", "web: its processor is throttled: 25 % (since 14:17)"),
         (
             "pvc_usage",
             0.955,
@@ -55,13 +55,42 @@ def test_a_level_that_is_trouble_by_itself(
     rising["values"][29][1] = str(level * 1.0000001)
     finding = found(measured(template, rising), rule)
     assert finding.message == message
-    assert (finding.confidence, finding.first_seen, len(finding.links)) == ("likely", at(29), 1)
+    assert (finding.confidence, len(finding.links)) == ("likely", 1)
+    assert finding.first_seen == at(17 if template == "cpu_throttling" else 29)
     assert finding.details["level"] == pytest.approx(level, rel=0.01)
     below = series([level * 0.9] * 30, **labels)
     assert rule not in rules_of(measured(template, below)) or level * 0.9 >= 0.9
     assert rule not in rules_of(measured(template, series([level], **labels)))
     if template == "cpu_throttling":
         assert rule not in rules_of(measured(template, series([level] * 10 + [0.0] * 20, **labels)))
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "message"),
+    [
+        ([0.01] * 20 + [0.8] * 20, 20, "web: its processor is throttled: 80 % (since 14:20)"),
+        ([None] * 20 + [0.8] * 19 + [0.9], 20, "web: its processor is throttled: 80 % (since 14:20)"),
+        ([0.8] * 39 + [0.9], 39, "web: its processor is throttled: 80 % (at 14:39)"),
+    ],
+    ids=["it rose", "a new pod", "before the window"],
+)
+def test_since_when_a_processor_is_throttled(values: list[float | None], first: int, message: str) -> None:
+    """Since its level rose, or since its pod is there. A level that is older than the window explains nothing that came."""
+    samples = series([value or 0.0 for value in values], pod="web-1-a")
+    samples["values"] = [sample for sample, value in zip(samples["values"], values, strict=True) if value is not None]
+    finding = found(measured("cpu_throttling", samples), "CpuThrottled")
+    assert (finding.message, finding.first_seen) == (message, at(first))
+
+
+def test_a_throttled_processor_explains_calls_that_time_out() -> None:
+    """Its callers' logs come first, and its highest level later."""
+    incident = workloads("stock").add(pod("cart-1-a", running(), of="cart-1"), of=("Deployment", "cart"))
+    incident.log("cart-1-a", *(f"{minute} ERROR POST http://stock/reserve: i/o timeout" for minute in range(20, 60)))
+    throttled = series([0.0] * 20 + [0.8] * 39 + [0.9], pod="stock-1-a")
+    fields = {"template": "cpu_throttling", "query": "throttled()", "step_seconds": 60}
+    incident.more.append(("prometheus", "metrics", "data/metrics/throttled.json", fields, [throttled]))
+    first, second = incident.judged().findings[:2]
+    assert (first.rule, second.rule, second.because) == ("CpuThrottled", "DependencyDoesNotAnswer", first)
 
 
 def test_of_several_containers_the_one_is_named_that_is_beyond_its_limit() -> None:

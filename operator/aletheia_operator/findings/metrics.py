@@ -30,18 +30,19 @@ _LIKE = {
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series. Levels are medians of its first and last quarter; `step`: Unix seconds of the largest lasting change."""
+    """One series. Levels are medians of its first and last quarter. `first_at`, `highest_at`, `step`: Unix seconds."""
 
     template: str
     query: str
     labels: Mapping[str, str]
     samples: int
+    first_at: float
     before: float
     after: float
     highest: float
     highest_at: float
     step: float | None
-    """None: the level did not change."""
+    """Time of the largest lasting change. None: the level did not change."""
     link: Link
 
 
@@ -112,6 +113,7 @@ class MetricReader(ArtifactReader[MetricFacts]):
             query=self._query[:200],
             labels=labels,
             samples=len(values),
+            first_at=samples[0][0],
             before=statistics.median(values[:quarter]),
             after=statistics.median(values[-quarter:]),
             highest=highest,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from aletheia_operator.findings.calls import Callees
-from aletheia_operator.findings.case import Case, clock
+from aletheia_operator.findings.case import Case, clock, seconds_between
 from aletheia_operator.findings.finding import Finding, Severity, Subject
 from aletheia_operator.findings.metrics import Series
 from aletheia_operator.findings.rules.traces import time_of
@@ -39,6 +39,8 @@ STEPS: Mapping[str, tuple[str, str, int, Severity]] = {
 LEAST_ERROR_RATE = 0.01
 LEAST_LATENCY_RATIO = 1.5
 MOST = 10
+LATE_SECONDS = 300.0
+"""A series that begins so long after the window is of a new pod."""
 _PERCENT = frozenset({"error_rate", "cpu_throttling", "memory_limit", "pvc_usage"})
 
 
@@ -67,19 +69,29 @@ def _over_limit(case: Case, series: Series, several: Collection[str]) -> Finding
     subject = Subject(limit.kind, name) if limit.kind != "Pod" else case.workload_of_pod(name)
     container = series.labels.get("container") if name in several else None
     title = f"{subject.name}/{container}" if container else subject.name
-    first = time_of(series.highest_at * 1e6)
+    since = _began(case, series, limit.least) if series.template == "cpu_throttling" else None
+    first = since or time_of(series.highest_at * 1e6)
     return Finding(
         rule=limit.rule,
         severity=limit.severity,
         confidence="likely",
         subject=subject,
-        message=f"{title}: {limit.title}: {_shown(series.template, level)} (at {clock(first)})",
+        message=f"{title}: {limit.title}: {_shown(series.template, level)} ({'since' if since else 'at'} {clock(first)})",
         depth=limit.depth,
         first_seen=first,
         links=(series.link,),
         pods=frozenset([name]) if limit.kind == "Pod" else frozenset(),
         details={"level": level},
     )
+
+
+def _began(case: Case, series: Series, least: float) -> str | None:
+    """Return since when a level that lasts is at least `least`; None if that is not known, or was before the window."""
+    if series.before < least:
+        return None if series.step is None else time_of(series.step * 1e6)
+    first = time_of(series.first_at * 1e6)
+    late = seconds_between(case.start, first)
+    return first if late is not None and late > LATE_SECONDS else None
 
 
 def _stepped(case: Case, callees: Callees, series: Series) -> Finding | None:
