@@ -98,6 +98,8 @@ CATEGORIES = {
     "processes": r"unable to create (?:new )?native thread|OutOfMemoryError: unable to create|can't fork|pthread_create failed"
     r"|fork: (?:retry|Resource)|fork/exec \S+: resource temporarily unavailable|can't start new thread|BlockingIOError",
     "memory": r"OOM command not allowed|used memory > 'maxmemory'"
+    r"|circuit_?breaking_?exception|data too large, data for|memory limit \((?:total|for [a-z]+)\) exceeded"
+    r"|memory (?:budget exceeded|resource limit alarm set)"
     r"|OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError|heap out of memory|ENOMEM|std::bad_alloc"
     r"|memory allocation of \d+ bytes failed",
     "disk": r"No space left on device|ENOSPC|disk (?:is )?full|Disk quota exceeded|Read-only file system|\bEROFS|disk I/O error"

@@ -7,7 +7,7 @@ from typing import Any
 from aletheia_operator.findings.entry_text import cut_middle, text_of
 from aletheia_operator.findings.error_categories import CAUSED_BY
 from aletheia_operator.findings.log_facts import MAX_LINE, TRACEBACK
-from aletheia_operator.findings.reason_lines import gives_reason, is_exception
+from aletheia_operator.findings.reason_lines import gives_reason, is_exception, tries_again
 from aletheia_operator.text.batches import KEY, SERIOUS, Encoded
 
 MAX_FRAMES = 60  # lines of a stack trace in which the exception is looked for
@@ -28,7 +28,7 @@ _HEAD_WITHIN = 300  # first bytes of an entry that are searched for this member
 def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tuple[Mapping[str, Any], int]:
     """Return an error with the reason in the stack trace that follows it, and the number of the line to cite.
 
-    And a warning that only names its logger, with its message.
+    And a warning that only names its logger, with its message, or one that gives no reason and is not about another attempt.
 
     `number`: of the error in `entries`. A bare `Traceback` is replaced by its exception, which is the line to cite.
     Without a new reason, the error is returned unchanged.
@@ -37,7 +37,7 @@ def with_reason(entry: Mapping[str, Any], number: int, entries: Encoded) -> tupl
     if level not in (*SERIOUS, "WARN") or "head" in entry or not has_continuation(number, entries):
         return entry, number
     text = text_of(entry)
-    if level == "WARN" and not _LOGGER.fullmatch(text):
+    if level == "WARN" and not _LOGGER.fullmatch(text) and (gives_reason(text) or tries_again(text)):
         return entry, number
     reason, at = _reason_after(number, entries, text.rstrip(), fatal=level == "FATAL")
     if not reason or reason.removeprefix("Error: ") in text:
