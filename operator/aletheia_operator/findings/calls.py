@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from aletheia_operator.findings.case import Case, containers_of
+from aletheia_operator.findings.database_lines import repeats_statement
 from aletheia_operator.findings.finding import Subject
 from aletheia_operator.findings.objects import Object
 from aletheia_operator.text.batches import SERIOUS
@@ -104,7 +105,8 @@ def named_in_errors(case: Case, callees: Callees) -> Mapping[Subject, set[Subjec
     found: dict[Subject, set[Subject]] = defaultdict(set)
     services = set(callees.services)
     for template in case.evidence.logs.templates.by_shape.values():
-        words = template.example.lower() if template.level in SERIOUS or template.level == "WARN" else ""
+        names_services = (template.level in SERIOUS or template.level == "WARN") and not repeats_statement(template)
+        words = template.example.lower() if names_services else ""
         names = services.intersection(_WORDS.findall(words))
         for place in template.places.values():
             caller = case.workload_of_pod(place.pod)

@@ -28,6 +28,8 @@ OWN = frozenset(
     }
 )
 """Categories that are never the fault of a program's clients."""
+OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "certificate", "absent"})
+"""Categories of lines that may report what a client asked for."""
 _DAMAGE = frozenset({"workers", "corrupt", "pauses"})
 """Categories of lines that report an error in any words."""
 
@@ -50,6 +52,11 @@ class CategoryLines:
     @property
     def example(self) -> str:
         return max(self.places, key=lambda place: (place[0].level in SERIOUS, place[1].count))[0].example
+
+    @property
+    def examples(self) -> set[str]:
+        """One line of each template."""
+        return {template.example for template, _ in self.places}
 
     @property
     def serious(self) -> bool:

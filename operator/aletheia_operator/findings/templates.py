@@ -28,10 +28,15 @@ def shape_of(text: str) -> str:
     return " ".join(_varying().sub("#", text[:MAX_SHAPE]).split())
 
 
+def began(histogram: Sequence[int]) -> bool:
+    """Return whether there are lines in the beginning of the window. `histogram`: of a template."""
+    return any(histogram[:BEGINNING])
+
+
 def is_steady(histogram: Sequence[int]) -> bool:
     """Return whether lines began with the window, and are not more frequent in its second half. `histogram`: of a template."""
     half = BUCKETS // 2
-    return any(histogram[:BEGINNING]) and sum(histogram[half:]) <= 1.5 * sum(histogram[:half])
+    return began(histogram) and sum(histogram[half:]) <= 1.5 * sum(histogram[:half])
 
 
 @dataclass

@@ -4,12 +4,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
+from aletheia_operator.findings.calls import Callees, calls_of, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
-from aletheia_operator.findings.category_lines import OWN, PERSISTENT, CategoryLines
+from aletheia_operator.findings.category_lines import OF_CLIENTS, OWN, PERSISTENT, CategoryLines
+from aletheia_operator.findings.database_lines import ends_session
 from aletheia_operator.findings.error_categories import CALLS, is_address, names_host
 from aletheia_operator.findings.excerpts import excerpt
 from aletheia_operator.findings.finding import Confidence, Finding, Severity, Subject
+from aletheia_operator.findings.quoted_errors import link_quoted, link_statements
 from aletheia_operator.findings.reason_lines import (
     is_handled,
     is_statement,
@@ -18,7 +20,8 @@ from aletheia_operator.findings.reason_lines import (
     tries_again,
 )
 from aletheia_operator.findings.rules.errors import warning_beside
-from aletheia_operator.findings.templates import is_steady
+from aletheia_operator.findings.templates import began, is_steady
+from aletheia_operator.text.batches import SERIOUS
 from aletheia_operator.text.nearest import nearest
 
 MAX_QUOTED = 150
@@ -27,10 +30,6 @@ MANY_HOSTS = 5
 """Least number of hosts of the internet that one program calls and that fail, of which none is named."""
 MOST = 0.5
 """Share of a workload's lines, or of its failed calls, from which on they are most of them."""
-MOST_COMPARED = 100
-LEAST_QUOTED = 30
-"""Characters of an error that another workload's error may quote."""
-_DIGITS = re.compile(r"\d+")
 ONLY = 0.8
 """Share of a workload's lines from which on they are all that it logs."""
 OVER_SECONDS = 300.0
@@ -62,8 +61,6 @@ _RULES: dict[str, tuple[str, str, Severity, int]] = {  # rule, title, severity, 
     "clock": ("ClockSkew", "clocks differ", "warning", 9),
     "limited": ("Throttled", "is limited by what it calls", "warning", 44),
 }
-_OF_CLIENTS = frozenset({"missing", "permission", "credentials", "limited", "certificate", "absent"})
-"""Categories of lines that may report what a client asked for."""
 _ALERT = re.compile(r"\b(?:ssl|tls)\S{0,10} alert (?:bad certificate|unknown ca|certificate unknown)", re.IGNORECASE)
 """Words of OpenSSL for a peer that does not know the own certificate. They name no host if the peer is a client."""
 _SILENT_DNS = re.compile(
@@ -111,7 +108,8 @@ def categories(case: Case) -> Iterator[Finding]:
                 called[subject, name][template.category].add(template, place)
     texts = {(subject, category): lines.example for (subject, category), lines in found.items()}
     of_lines = {key: _of_category(case, *key, lines) for key, lines in found.items()}
-    _link_quoted(of_lines, texts)
+    link_quoted(of_lines, texts)
+    link_statements(of_lines, found)
     yield from of_lines.values()
     unresolved = [name for (_, name), kinds in called.items() if "dns" in kinds and name]
     for (subject, name), kinds in called.items():
@@ -161,7 +159,7 @@ def _is_of_clients(case: Case, subject: Subject, lines: CategoryLines, category:
         return False
     if category == "unreachable":
         return not name or name.replace(".", "").isdigit() or names_client(lines.example)
-    return (category in _OF_CLIENTS and names_client(lines.example)) or (category not in OWN and is_handled(lines.example))
+    return (category in OF_CLIENTS and names_client(lines.example)) or (category not in OWN and is_handled(lines.example))
 
 
 def _is_renewed(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
@@ -175,10 +173,39 @@ def _copes(case: Case, subject: Subject, kinds: Iterable[CategoryLines], beside:
     The lines began with the window, are not more frequent in its second half, and are the smaller part of what it logs.
     `beside`: further lines about the same.
     """
-    places = [pair for lines in kinds for pair in lines.places]
-    steady = is_steady([sum(counts) for counts in zip(*(template.histogram for template, _ in places), strict=True)])
-    count = sum(place.count for _, place in places) + beside
-    return steady and case.is_healthy(subject) and count < MOST * case.lines_of(subject)
+    lines_of_kinds = [*kinds]
+    count = sum(place.count for lines in lines_of_kinds for _, place in lines.places) + beside
+    return _are_steady(lines_of_kinds) and case.is_healthy(subject) and count < MOST * case.lines_of(subject)
+
+
+def _are_steady(kinds: Iterable[CategoryLines]) -> bool:
+    """Return whether lines began with the window, and are not more frequent in its second half."""
+    histograms = (template.histogram for lines in kinds for template, _ in lines.places)
+    return is_steady([sum(counts) for counts in zip(*histograms, strict=True)])
+
+
+def _are_refused_as_always(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
+    """Return whether a healthy database only refuses sessions, as it has all the time."""
+    refuses = category in OF_CLIENTS and all(ends_session(template) for template, _ in lines.places)
+    return refuses and _are_steady([lines]) and case.is_healthy(subject)
+
+
+def _others_are_well(case: Case, subject: Subject) -> bool:
+    """Return whether no other captured workload is a client that a database has refused all the time.
+
+    All are healthy. In the beginning of the window those that call it logged no error, and the others none that a refused
+    session brings. False if there is no other workload.
+    """
+    others = {case.workload_of_pod(pod) for pod in case.evidence.objects.pods} - {subject}
+    if not others or not all(map(case.is_healthy, others)):
+        return False
+    calls = calls_of(case, Callees(case))
+    for template in case.evidence.logs.templates.by_shape.values():
+        logged_by = {case.workload_of_pod(pod) for pod in template.pods} & others if began(template.histogram) else set()
+        fits = template.category in OF_CLIENTS | CALLS
+        if any(fits or (template.level in SERIOUS and subject in calls.get(other, ())) for other in logged_by):
+            return False
+    return True
 
 
 def _is_usual(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
@@ -189,30 +216,17 @@ def _is_usual(case: Case, subject: Subject, lines: CategoryLines, category: str)
     return beside is not None and tries_again(beside[0].example) and _copes(case, subject, [lines], lines.count)
 
 
-def _link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping[tuple[Subject, str], str]) -> None:
-    """Make an error that quotes another workload's error a consequence of it: programs repeat what they are answered.
-
-    Not if the other workload may only refuse what it is asked for.
-    """
-    own = [(key, text) for key, text in texts.items() if key[1] in OWN and key[1] not in _OF_CLIENTS]
-    plain = {key: _DIGITS.sub("0", text.strip()) for key, text in own[:MOST_COMPARED]}
-    for key, text in plain.items():
-        for other, quoted in plain.items():
-            if key[1] == other[1] and LEAST_QUOTED <= len(quoted) < len(text) and quoted in text:
-                finding, cause = findings[key], findings[other]
-                finding.callees |= {cause.subject.name}
-                finding.depth = max(finding.depth, cause.depth + 1)
-
-
 def _of_category(case: Case, subject: Subject, category: str, lines: CategoryLines) -> Finding:
     rule, title, severity, depth = _RULES[category]
     first, example = lines.first, excerpt(lines.example, MAX_QUOTED)
+    always = _are_refused_as_always(case, subject, lines, category)
     return Finding(
         rule=rule,
         severity="info"
         if _is_of_clients(case, subject, lines, category, "")
         or _is_renewed(case, subject, lines, category)
         or _is_usual(case, subject, lines, category)
+        or (always and _others_are_well(case, subject))
         else _severity(case, subject, lines, severity),
         confidence="likely",
         subject=subject,
@@ -222,6 +236,7 @@ def _of_category(case: Case, subject: Subject, category: str, lines: CategoryLin
         links=tuple(place.link for _, place in sorted(lines.places, key=lambda item: item[1].first)),
         pods=frozenset(place.pod for _, place in lines.places),
         details={"count": lines.count, "category": category},
+        aside=always,
     )
 
 
