@@ -136,6 +136,20 @@ class Scratch:
             self._closed = True
         self.release()
 
+    def discard_unused(self) -> bool:
+        """Discard, unless the file is open here or a thread is using it. Returns whether that was done. Does not block."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self.descriptor >= 0:
+                return False
+            self._closed = True
+        finally:
+            self._lock.release()
+        if self.owner is not None:
+            self.owner.forget(self)
+        return True
+
     def release(self) -> None:
         """Close the file in this process. Another process may go on using it."""
         with self._lock:
@@ -202,11 +216,6 @@ class Scratches:
         """Bytes of the scratches that are open in this process, without those that a worker process has at present."""
         return self._size_bytes
 
-    @property
-    def has_files(self) -> bool:
-        """Whether there is a scratch with a file that is open in this process."""
-        return any(scratch.descriptor >= 0 for scratch in list(self._open.values()))
-
     def grow(self, scratch: Scratch, size_bytes: int) -> None:
         """Count what was written to one of the scratches."""
         with self._lock:
@@ -236,11 +245,21 @@ class Scratches:
 
     def close(self) -> None:
         """Close every scratch; further calls raise OSError."""
+        for scratch in self._end():
+            scratch.discard()
+
+    def close_unused(self) -> bool:
+        """Close, if no scratch has a file and no thread is using one; otherwise return False. Does not block.
+
+        Further calls raise OSError in either case.
+        """
+        return all(scratch.discard_unused() for scratch in self._end())
+
+    def _end(self) -> list[Scratch]:
+        """Make no more scratches. Returns those that are open."""
         with self._lock:
             self._closed = True
-            left = list(self._open.values())
-        for scratch in left:
-            scratch.discard()
+            return list(self._open.values())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _owner, (self.directory, self.encrypted, self._token)

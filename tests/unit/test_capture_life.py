@@ -382,6 +382,32 @@ async def test_scratch_files_are_closed_with_their_question(tmp_path: Path, quot
     assert scratch_files(tmp_path) == []
 
 
+async def test_the_event_loop_does_not_wait_for_a_scratch_file_that_is_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetcher's thread may go on when its question has ended, and the volume may hang: then a thread closes the file."""
+    making, loop_runs, in_time = threading.Event(), threading.Event(), list[bool]()
+
+    def hang(directory: Path, size_bytes: int) -> None:
+        making.set()
+        in_time.append(loop_runs.wait(LONGEST_TEST_SECONDS / 10))
+
+    class Impatient(FakeFetcher):
+        async def fetch(self, question: Question, sources: Sources) -> AsyncIterator[Document]:
+            writing.append(asyncio.create_task(asyncio.to_thread(sources.scratch().put, b"x")))
+            await asyncio.to_thread(making.wait, LONGEST_TEST_SECONDS)
+            asyncio.get_running_loop().call_soon(loop_runs.set)  # it runs when the loop has closed the scratch
+            raise Unavailable("down")
+            yield
+
+    writing = list["asyncio.Task[int]"]()
+    monkeypatch.setattr("aletheia_operator.scratch.require_space", hang)
+    await run(make_order(), make_tools(tmp_path, Impatient({"a": []})))
+    await asyncio.wait(writing)
+    assert in_time == [True]
+    assert scratch_files(tmp_path) == []
+
+
 class Greedy(FakeFetcher):
     """Gathers a megabyte in scratch files before it gives anything."""
 

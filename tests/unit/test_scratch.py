@@ -86,6 +86,25 @@ def test_a_thread_that_writes_on_is_refused(tmp_path: Path) -> None:
         os.close(other)
 
 
+def test_what_has_no_file_is_closed_without_waiting(tmp_path: Path) -> None:
+    """The event loop does so. What has a file, or is in use by a thread that may wait for the disk, is left to a thread."""
+    owner = Scratches(tmp_path, False)
+    unused = owner()
+    assert owner.close_unused()
+    with pytest.raises(OSError, match="closed"):
+        unused.put(b"x")
+    owner = Scratches(tmp_path, False)
+    owner().put(b"x")
+    assert not owner.close_unused()
+    owner.close()
+    owner = Scratches(tmp_path, False)
+    with owner()._lock:  # as while `put` makes the file
+        assert not owner.close_unused()
+    with pytest.raises(OSError, match="closed"):
+        owner()
+    assert open_files(tmp_path) == 0
+
+
 def test_a_refusal_by_the_owners_quota_writes_nothing(tmp_path: Path) -> None:
     """Earlier blocks stay readable."""
 

@@ -154,10 +154,8 @@ class Answering:
                         if answer.interrupted:
                             break
         finally:
-            if scratches.has_files:
+            if not self.session.close_scratches(scratches, may_block=False):
                 await in_thread(self.tools.saving, self.session.close_scratches, scratches)
-            else:
-                self.session.close_scratches(scratches)
 
     async def _done(self, question: Question, answer: Answer) -> None:
         written = sum(artifact.size_bytes for artifact in answer.artifacts)

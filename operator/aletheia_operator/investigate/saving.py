@@ -103,10 +103,8 @@ class Saver:
         finally:
             answer.missing += outcome.missing
             usage.waiting_bytes = 0
-            if scratches.has_files or entries.uses_files:
+            if entries.uses_files or not self.session.close_scratches(scratches, may_block=False):
                 await self._uninterrupted(in_thread(self.tools.saving, self._give_up, entries, scratches))
-            else:
-                self._give_up(entries, scratches)
 
     def _unscanned(self, outcome: Outcome) -> list[str]:
         return outcome.unscanned if self.redactor.is_on else ["everything"]

@@ -222,12 +222,16 @@ class Session:
             self._scratches.add(scratches)
         return scratches
 
-    def close_scratches(self, scratches: Scratches) -> None:
-        """Close the scratch files of a task that has ended. Blocks only if there are any."""
-        with self._scratches_guard:
-            if self._scratches is not None:
-                self._scratches.discard(scratches)
-        scratches.close()
+    def close_scratches(self, scratches: Scratches, *, may_block: bool = True) -> bool:
+        """Close the scratch files of a task that has ended. `may_block` False: returns False if it must block to close them."""
+        closed = scratches.close_unused()
+        if not closed and may_block:
+            scratches.close()
+        if closed or may_block:
+            with self._scratches_guard:
+                if self._scratches is not None:
+                    self._scratches.discard(scratches)
+        return closed or may_block
 
     def write(
         self,
