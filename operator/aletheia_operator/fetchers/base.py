@@ -205,7 +205,8 @@ class Document:
 
     `name`: the parts of the file's name. `metadata`: what was asked. `batches` yields the raw entries; the entries before a
     SourceError are kept. An iterator of entries is read in the thread that saves them, before the next is requested.
-    `outcome` is complete once `batches` ended. `target`: shown in status; None: the question's target.
+    `outcome` is complete once `batches` ended. `target`: shown in status; None: the question's target. `is_stored`: all was
+    read, and put on the session volume, before the first batch. It is saved even if the Investigation ends meanwhile.
     """
 
     category: str
@@ -215,6 +216,7 @@ class Document:
     batches: AsyncGenerator[Batch, None]
     outcome: Outcome
     target: str | None = None
+    is_stored: bool = False
 
 
 class Fetcher(Protocol):

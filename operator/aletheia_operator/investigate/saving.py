@@ -162,6 +162,14 @@ class Saver:
                 raise
             return task.result()
 
+    async def _in_grace(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work as `_uninterrupted` does. Raises CancelledError if the grace period after the deadline is over."""
+        result = await self._uninterrupted(work)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() > 1:
+            raise asyncio.CancelledError
+        return result
+
     async def _collect(
         self, entries: EntryBuffer, reader: EntryReader, question: Question, document: Document, usage: Usage
     ) -> bool:
@@ -173,7 +181,9 @@ class Saver:
                 return False
             async with aclosing(_entries(question, document)) as batches:
                 async for batch in batches:
-                    if spent := await in_thread(self.tools.saving, self._add, entries, reader, batch, usage):
+                    adding = in_thread(self.tools.saving, self._add, entries, reader, batch, usage)
+                    spent = await (self._in_grace(adding) if document.is_stored else adding)
+                    if spent:
                         missing.append(Missing(question.target, GapReason.BUDGET_EXCEEDED, spent))
                         break
         except asyncio.CancelledError:
@@ -181,7 +191,7 @@ class Saver:
                 raise
             missing.append(self.deadline.missing(question.target))
             return True
-        return False
+        return self.deadline.is_over()
 
     def _add(self, entries: EntryBuffer, reader: EntryReader, batch: Batch, usage: Usage) -> str | None:
         """Add a batch. Returns why the artifact is cut after it, or within it; None while there is room. Blocks."""

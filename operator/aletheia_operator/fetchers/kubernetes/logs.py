@@ -98,6 +98,7 @@ class KubernetesLogsFetcher:
             },
             batches=pod_logs.batches(),
             outcome=outcome,
+            is_stored=True,
         )
 
 
