@@ -18,6 +18,7 @@ from aletheia_operator.investigate import Order, Snapshot, deadline
 from aletheia_operator.logs import merge, spool
 from aletheia_operator.logs.lines import Lines
 from aletheia_operator.logs.merge import Merged
+from aletheia_operator.logs.spool import Spool
 from aletheia_operator.text.batches import Encoded
 from tests.unit.capturing import gaps, on_disk, run
 from tests.unit.fakes import LONGEST_TEST_SECONDS, FakeKubernetesLogs, make_order, make_pod, make_tools
@@ -101,6 +102,24 @@ async def test_the_end_comes_while_blocks_are_saved(
 ) -> None:
     """The last lines, which are saved last, are the nearest to the incident."""
     saved_in_threads(monkeypatch, lambda number: fetcher.end() if number == at else None)
+    snapshot, document = await capture(fetcher, tmp_path)
+    assert (snapshot.manifest.phase, gaps(snapshot)) == ("Cancelled", [])
+    assert lines_of(document) == WHOLE
+
+
+@pytest.mark.parametrize("at", [0, 1])
+async def test_the_end_comes_while_a_run_is_finished(
+    at: int, fetcher: Ending, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large log is thinned out then, which takes a while."""
+    calls, real = count(), Spool.finish
+
+    def finish(spool: Spool, max_bytes: int) -> None:
+        if next(calls) == at:
+            fetcher.end()
+        real(spool, max_bytes)
+
+    monkeypatch.setattr(Spool, "finish", finish)
     snapshot, document = await capture(fetcher, tmp_path)
     assert (snapshot.manifest.phase, gaps(snapshot)) == ("Cancelled", [])
     assert lines_of(document) == WHOLE

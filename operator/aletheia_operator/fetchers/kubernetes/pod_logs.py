@@ -5,12 +5,13 @@ Entries wait in spools until every run was read.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from aletheia_operator.api.reasons import GapReason
 from aletheia_operator.clients.errors import Rejected, SourceError
+from aletheia_operator.clients.fair_slots import Release
 from aletheia_operator.clients.kubernetes import Kubernetes
 from aletheia_operator.fetchers.base import Missing, Outcome, Question, Sources
 from aletheia_operator.fetchers.kubernetes import restarts
@@ -70,14 +71,7 @@ class PodLogs:
                     raise
                 cancelled = e
                 self._add_gaps_of_unfinished_runs()
-            await finish_logs(self.question.target, self.containers, self.limits, self.outcome)
-            try:
-                release = await self._merging()
-            except asyncio.CancelledError as e:
-                if not self.sources.interrupted():
-                    raise
-                cancelled = e
-                release = await self._merging()
+            release = await _in_grace(self._finish(), self.sources.interrupted)
             try:
                 merged = Merged([log.result.spool.blocks() for log in self.logs if log.result is not None])
                 while not merged.ended:
@@ -91,6 +85,11 @@ class PodLogs:
             for log in self.logs:
                 log.close()
             self.containers.clear()  # they refer to this: all of it is freed now, without a collection of garbage
+
+    async def _finish(self) -> Release:
+        """Complete the outcome, and return the release of a slot for merging."""
+        await finish_logs(self.question.target, self.containers, self.limits, self.outcome)
+        return await self._merging()
 
     def _container(self, planned: ContainerState) -> ContainerLogs:
         async def fresh_state() -> ContainerState | None:
@@ -223,6 +222,28 @@ class PodLogs:
         missing = Missing(target, reason, message, severity)
         if missing not in self.outcome.missing:
             self.outcome.missing.append(missing)
+
+
+async def _in_grace(work: Coroutine[Any, Any, Release], interrupted: Callable[[], bool]) -> Release:
+    """Await work to its end, even if it is cancelled once since the Investigation ended (`interrupted`)."""
+
+    def give_back(ended: "asyncio.Task[Release]") -> None:
+        if not ended.cancelled() and ended.exception() is None:
+            ended.result()()
+
+    task = asyncio.create_task(work)
+    try:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not interrupted():
+                raise
+            return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        task.add_done_callback(give_back)
+        await asyncio.wait({task})
+        raise
 
 
 async def _authorize(kubernetes: Kubernetes, namespace: str, pod: str) -> None:
