@@ -173,7 +173,7 @@ def test_a_connection_that_breaks_is_asked_again(serve: Serve, source: Source) -
     assert kept(fetched) == 3
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 500, 503])
 def test_retry_after(serve: Serve, source: Source, status: int) -> None:
     """A busy server is asked again after the time that it names."""
     asked: list[float] = []
