@@ -3,7 +3,8 @@
 import errno
 import json
 import os
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,44 @@ def test_a_block_behind_one_that_was_not_written_whole_can_be_read(tmp_path: Pat
     number = scratch.put(b"third")
     assert (scratch.get(0), scratch.get(number)) == (b"first", b"third")
     scratch.close()
+
+
+@pytest.mark.parametrize(("max_bytes", "fits"), [(2**30, 300), (5000, 40)], ids=["all fits", "over budget"])
+def test_no_entry_is_lost_or_doubled_when_the_volume_is_full(
+    max_bytes: int, fits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever write is refused: what was added until then can be read, in order, although it is not thinned out."""
+    monkeypatch.setattr("aletheia_operator.logs.spool._BLOCK_BYTES", 2000)
+    lines = [f"INFO app: {number}" for number in range(300)]
+    real = Scratch.put
+    for at in count():
+        writes = count()
+
+        def put(scratch: Scratch, block: bytes, at: int = at, writes: Iterator[int] = writes) -> int:
+            if next(writes) >= at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(scratch, block)
+
+        monkeypatch.setattr(Scratch, "put", put)
+        parser = RunParser(RunSettings("app", 0, True, START, END, 2**20))
+        spool = Spool(make_scratch(), max_bytes)
+        refused = 0
+        for number, line in enumerate(lines):
+            parsed = parser.feed(f"2026-11-22T11:30:00.{number:09}Z {line}\n".encode())
+            try:
+                spool.add(parsed)
+            except OSError:
+                refused += 1
+                break
+        try:
+            spool.finish(max_bytes)
+        except OSError:
+            refused += 1
+        kept = [entry["line"] for block in spool.blocks() for entry in json.loads(b"[" + block.block + b"]")]
+        spool.close()
+        assert kept == [line for line in lines if line in set(kept)], at
+        assert spool.kept.total() == len(kept), at
+        assert len(kept) >= min(spool.total.total(), fits), at
+        if not refused:
+            break
+    assert at > 10

@@ -55,7 +55,7 @@ class Spool:
         self._waiting_bytes = 0
 
     def add(self, parsed: Parsed) -> None:
-        """Add entries. Blocks while they are written. Raises OSError."""
+        """Add entries. Blocks while they are written. Raises OSError; even then, all of them are kept, in memory."""
         if not parsed.marks:
             return
         self.total.update(count_codes(parsed.marks))
@@ -75,6 +75,7 @@ class Spool:
         else:
             self._keep_each(self._last[:older])
         del self._last[:older]
+        self._write_if_large()
         if self.size_bytes > _SLACK * self.max_bytes:
             self._thin(self.max_bytes)
 
@@ -84,13 +85,16 @@ class Spool:
             self._write()
 
     def finish(self, max_bytes: int) -> None:
-        """Thin the entries out to `max_bytes`, not counting the last lines. Raises OSError."""
-        if self.size_bytes > max_bytes:
-            self._thin(max_bytes)
-        if self._last:
-            marks = array(MARK, (mark for mark, _ in self._last))
-            self._put(marks, SEPARATOR.join([entry for _, entry in self._last]))
-            self._last = []
+        """Thin the entries out to `max_bytes`, not counting the last lines. Raises OSError; nothing is lost then."""
+        try:
+            if self.size_bytes > max_bytes:
+                self._thin(max_bytes)
+        finally:
+            if self._last:
+                marks = array(MARK, (mark for mark, _ in self._last))
+                self._put(marks, SEPARATOR.join([entry for _, entry in self._last]))
+                self._last = []
+        self._write_if_large()
 
     def blocks(self) -> Iterator[Encoded]:
         """Yield the kept entries, in order. Call it after `finish`. Raises OSError."""
@@ -123,6 +127,8 @@ class Spool:
         self._blocks.append(block)
         self._marks += marks
         self._waiting_bytes += len(block)
+
+    def _write_if_large(self) -> None:
         if self._waiting_bytes >= _BLOCK_BYTES:
             self._write()
 
@@ -147,6 +153,7 @@ class Spool:
             yield self._marks, SEPARATOR.join(self._blocks)
 
     def _thin(self, max_bytes: int) -> None:
+        """Keep what fits into `max_bytes`. Raises OSError; even then, everything is kept as before."""
         self.over_budget = True
         self._first_bucket_out = self._thresholds(max_bytes)
         old = copy(self)
@@ -155,8 +162,12 @@ class Spool:
         try:
             for marks, block in old._frames():
                 self._keep(marks, block)
-        finally:
-            old.file.close()
+                self._write_if_large()
+        except BaseException:
+            self.file.close()
+            self.__dict__ |= old.__dict__
+            raise
+        old.file.close()
 
     def _thresholds(self, max_bytes: int) -> list[int]:
         """Return, for each class, the first bucket that exceeds the budget."""
