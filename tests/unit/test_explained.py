@@ -49,6 +49,44 @@ def test_an_autoscaler_at_its_maximum_leads_if_its_workload_suffers(slow: str, f
     assert rules_of(incident)[0] == first
 
 
+def unable(reason: str = "FailedGetResourceMetric", rolled: bool = False) -> Incident:
+    """Return an autoscaler that could not scale since before the window. `rolled`: its workload has a new version."""
+    states = {"ScalingActive": {"status": "False", "reason": reason, "lastTransitionTime": at(-600)}}
+    scaler = item("HorizontalPodAutoscaler", "web", {"maxReplicas": 3}, {"conditions": conditions(**states)})
+    rollouts = [{"revision": 2, "name": "web-2", "created": at(29), "in_window": True, "summary": "new version"}]
+    incident = workloads("web", "audit").add(scaler, of=("Deployment", "web"))
+    incident.rollouts["Deployment", "web"] = rollouts if rolled else []
+    return incident
+
+
+@pytest.mark.parametrize("reason", ["FailedGetResourceMetric", "AmbiguousSelector"])
+def test_an_autoscaler_that_never_scaled_leads_if_its_workload_is_slow(reason: str) -> None:
+    """It was there before the window, and is the reason why the workload does not grow with its load."""
+    incident = unable(reason)
+    incident.more.append(latency("web"))
+    first, second = incident.judged().findings
+    assert first.subject.kind == "HorizontalPodAutoscaler"
+    assert (second.rule, second.because) == ("LatencyRose", first)
+
+
+def test_an_autoscaler_that_never_scaled_leads_before_others_that_are_slow_too() -> None:
+    """What explains a new trouble is not aside, though it is old."""
+    incident = unable()
+    for number, slow in enumerate(("web", "audit")):
+        source, category, _, metadata, entries = latency(slow)
+        incident.more.append((source, category, f"data/metrics/latency_{number}.json", metadata, entries))
+    assert rules_of(incident) == ["AutoscalerWithoutMetrics", "LatencyRose", "LatencyRose"]
+
+
+@pytest.mark.parametrize(("slow", "rolled"), [("audit", False), ("web", True)])
+def test_an_autoscaler_that_never_scaled_explains_neither_others_nor_a_new_version(slow: str, rolled: bool) -> None:
+    """The latency leads."""
+    incident = unable(rolled=rolled)
+    incident.more.append(latency(slow))
+    first = incident.judged().findings[0]
+    assert (first.rule, first.because) == ("LatencyRose", None)
+
+
 def test_errors_lead_before_a_limit_that_nothing_suffers_from() -> None:
     """Both are warnings."""
     incident = at_maximum().log("audit-1-a", *(f"{minute} ERROR event not stored: out of range" for minute in range(30, 60)))

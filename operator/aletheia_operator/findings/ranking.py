@@ -22,6 +22,8 @@ OF_CALLS = frozenset({"DependencyDoesNotAnswer"})
 """Findings about called programs. `details` name the caller."""
 LIMITS = frozenset({"AutoscalerAtMaximum"})
 """Findings about a limit that is reached: if they explain no other finding, other trouble is more telling."""
+UNABLE = frozenset({"AutoscalerWithoutMetrics", "AutoscalerCannotScale"})
+"""Findings about an autoscaler that does nothing: also one that never scaled explains that its workload is now too slow."""
 
 Calls = Mapping[Subject, set[Subject]]
 """The workloads that each workload calls."""
@@ -45,6 +47,8 @@ def ranked(findings: Sequence[Finding], calls: Calls) -> list[Finding]:
     for finding in serious:
         if finding.rule in LIMITS and id(finding) not in suffering:
             finding.aside = True
+        elif finding.rule in UNABLE and id(finding) in suffering:
+            finding.aside = False
     return sorted(findings, key=lambda finding: (finding.severity == "info", finding.because is not None, *_order(finding)))
 
 
@@ -83,7 +87,7 @@ def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
     deeper = finding.depth - cause.depth >= LEAST_DEPTH_BETWEEN
     if deeper and (cause.subject == finding.subject or cause.pods & finding.pods):
         return True
-    if finding.subject == cause.of and finding.depth >= NUMBERS and not cause.aside:
+    if finding.subject == cause.of and finding.depth >= NUMBERS and (not cause.aside or cause.rule in UNABLE):
         return True
     if cause.nodes and cause.nodes & finding.nodes and deeper:
         return True

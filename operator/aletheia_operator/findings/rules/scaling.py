@@ -32,6 +32,8 @@ def autoscalers(case: Case) -> Iterator[Finding]:
         subject = Subject("HorizontalPodAutoscaler", fact.name)
         events = [event for event in case.by_subject.get(subject, ()) if event.warning]
         first = condition.get("lastTransitionTime")
+        aside = not case.in_window(first)
+        replaced = any(rollout.get("in_window") for rollout in fact.workload.rollouts)
         yield Finding(
             rule=rule,
             severity="error" if rule == "AutoscalerCannotScale" else "warning",
@@ -39,11 +41,11 @@ def autoscalers(case: Case) -> Iterator[Finding]:
             subject=subject,
             message=f"autoscaler {fact.name} {what} (since {clock(first)})",
             depth=32,
-            aside=not case.in_window(first),
+            aside=aside,
             first_seen=first,
             links=(fact.link, *(event.link for event in events[:2])),
             remedy="raise maxReplicas, or what one pod can do" if rule == "AutoscalerAtMaximum" else "",
-            of=fact.workload.subject,
+            of=None if aside and replaced else fact.workload.subject,  # a new version is the likelier reason of what is new
         )
 
 
