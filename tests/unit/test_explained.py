@@ -262,3 +262,55 @@ def test_a_budget_that_blocks_a_drain_names_the_node() -> None:
     budget["status"]["desiredHealthy"] = 1
     incident = Incident(shared=[item("Node", "n1", {"unschedulable": True})]).add(pod("web-1-a", running()), budget)
     assert found(incident, "DisruptionBlocked").nodes == frozenset({"n1"})
+
+
+def a_budget(name: str, selector: Object | None) -> Object:
+    """Return a budget that lets one pod go."""
+    return item("PodDisruptionBudget", name, {"maxUnavailable": 1, "selector": selector}, {"disruptionsAllowed": 1})
+
+
+def matched(*selectors: Object | None, cordoned: bool = True) -> Incident:
+    """Return a pod on a node, and budgets with these selectors."""
+    shared = [item("Node", "n1", {"unschedulable": True} if cordoned else {})]
+    budgets = [a_budget(f"web-{number}", selector) for number, selector in enumerate(selectors)]
+    return Incident(shared=shared).add(pod("web-1-a", running(), labels={"app": "web"}), *budgets)
+
+
+BY_LABEL, BY_KEY = {"matchLabels": {"app": "web"}}, {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+REFUSED = "shop/web-1-a: This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+
+
+@pytest.mark.parametrize("second", [BY_LABEL, BY_KEY, {}])
+def test_two_budgets_of_one_pod_block_a_drain(second: Object) -> None:
+    """Each of them would let the pod go. The API server refuses every eviction."""
+    finding = found(matched(BY_LABEL, second), "DisruptionBudgetsOverlap")
+    assert (finding.severity, finding.nodes) == ("warning", frozenset({"n1"}))
+    assert finding.message.endswith("more than one PodDisruptionBudget matches them (web-0, web-1); node n1 is cordoned")
+
+
+def test_a_refused_eviction_is_cited() -> None:
+    """The node is not cordoned any more, or was never."""
+    incident = matched(BY_LABEL, BY_LABEL, cordoned=False).add_event(event("FailedDraining", REFUSED, "n1", "Node", until=58))
+    finding = found(incident, "DisruptionBudgetsOverlap")
+    assert (finding.severity, finding.first_seen, len(finding.links)) == ("warning", at(28), 3)
+
+
+def test_two_budgets_of_one_pod_are_information_while_nothing_is_evicted() -> None:
+    assert found(matched(BY_LABEL, BY_LABEL, cordoned=False), "DisruptionBudgetsOverlap").severity == "info"
+
+
+NOT_WEB = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}
+UNKNOWN = {"matchExpressions": [{"key": "app", "operator": "Like", "values": ["web"]}]}
+
+
+@pytest.mark.parametrize("other", [None, {"matchLabels": {"app": "api"}}, NOT_WEB, UNKNOWN])
+def test_budgets_of_different_pods_do_not_overlap(other: Object | None) -> None:
+    assert rules_of(matched(BY_LABEL, other)) == []
+
+
+def test_a_budget_does_not_explain_errors() -> None:
+    """The pods that cannot be evicted fail for another reason."""
+    incident = matched(BY_LABEL, BY_LABEL).log(
+        "web-1-a", *(f"{minute} ERROR event not stored: out of range" for minute in range(30, 60))
+    )
+    assert [finding.because for finding in incident.judged().findings] == [None, None]

@@ -24,6 +24,8 @@ LIMITS = frozenset({"AutoscalerAtMaximum"})
 """Findings about a limit that is reached: if they explain no other finding, other trouble is more telling."""
 UNABLE = frozenset({"AutoscalerWithoutMetrics", "AutoscalerCannotScale"})
 """Findings about an autoscaler that does nothing: also one that never scaled explains that its workload is now too slow."""
+OF_EVICTIONS = frozenset({"DisruptionBlocked", "DisruptionBudgetsOverlap"})
+"""Findings about pods that stay where they are: they explain no trouble of these pods."""
 
 Calls = Mapping[Subject, set[Subject]]
 """The workloads that each workload calls."""
@@ -67,6 +69,8 @@ def _order(finding: Finding) -> tuple[int, bool, int, int, str, str, str]:
 def explains(cause: Finding, finding: Finding, calls: Calls) -> bool:
     """Return whether `cause` may explain `finding`: same or called workload, lower depth, and not later."""
     if cause.confidence == "possible" and finding.confidence == "certain":
+        return False
+    if cause.rule in OF_EVICTIONS:
         return False
     if cause.aside and SEVERITIES.index(cause.severity) > SEVERITIES.index(finding.severity):
         return False  # what is over does not explain what goes on

@@ -17,7 +17,7 @@ from aletheia_operator.findings.rules.own import own
 from aletheia_operator.findings.rules.probes import probes
 from aletheia_operator.findings.rules.repeated import warning_events
 from aletheia_operator.findings.rules.rollouts import changes, stuck
-from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets
+from aletheia_operator.findings.rules.scaling import autoscalers, disruption_budgets, shared_budgets
 from aletheia_operator.findings.rules.scheduling import unschedulable
 from aletheia_operator.findings.rules.services import scaled_to_zero, services, shared_services
 from aletheia_operator.findings.rules.stalled import agents, init_containers, job_sidecars, readiness_gates
@@ -35,8 +35,8 @@ RULES: tuple[Rule, ...] = (
     nodes, evictions, claims, mounts, unschedulable, refused, cannot_start, sandboxes, deletions, crashes, probes,
     init_containers,
     readiness_gates, job_sidecars, agents, jobs, missed, services,
-    scaled_to_zero, autoscalers, disruption_budgets, stuck, categories, failing_services, errors, metrics, baselines, own,
-    changes,
+    scaled_to_zero, autoscalers, disruption_budgets, shared_budgets, stuck, categories, failing_services, errors, metrics,
+    baselines, own, changes,
 )  # fmt: skip
 LATER_RULES: tuple[LaterRule, ...] = (
     shared_services, fallback_certificates, warnings_of_callees, warning_events, unready, unlabelled_errors,

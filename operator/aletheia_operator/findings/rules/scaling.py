@@ -1,15 +1,20 @@
 """Rules for HorizontalPodAutoscalers at their maximum or without metrics, and PodDisruptionBudgets that block."""
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of
+from aletheia_operator.findings.events import Event
 from aletheia_operator.findings.finding import Finding, Subject
-from aletheia_operator.findings.objects import Object
+from aletheia_operator.findings.objects import Fact, Object
 from aletheia_operator.text.display import one_line
 from aletheia_operator.text.sizes import counted
 
 MAX_QUOTED = 120
+REFUSED = re.compile(r"more than one PodDisruptionBudget", re.IGNORECASE)
+"""What the API server answers to an eviction of a pod that several budgets match. It refuses each one."""
 
 
 def autoscalers(case: Case) -> Iterator[Finding]:
@@ -89,3 +94,73 @@ def disruption_budgets(case: Case) -> Iterator[Finding]:
             nodes=frozenset(node.name for node, _ in cordoned[:1]),
             remedy="let one pod be unavailable, or run one more",
         )
+
+
+def shared_budgets(case: Case) -> Iterator[Finding]:
+    """Yield the workloads of which several PodDisruptionBudgets match the same pod: it cannot be evicted.
+
+    Only information until a node with such a pod is cordoned, or an eviction is refused.
+    """
+    budgets: dict[str, dict[str, Fact]] = defaultdict(dict)
+    for fact, item in case.objects("PodDisruptionBudget"):
+        for pod, labels in case.evidence.objects.labels.items():
+            if _selects((item.get("spec") or {}).get("selector"), labels):
+                budgets[pod].setdefault(fact.name, fact)
+    shared: dict[Subject, dict[str, dict[str, Fact]]] = defaultdict(dict)
+    for pod, matching in budgets.items():
+        if len(matching) > 1 and pod not in case.leaving:
+            shared[case.workload_of_pod(pod)][pod] = matching
+    for subject, pods in shared.items():
+        yield _shared(case, subject, pods)
+
+
+def _shared(case: Case, subject: Subject, pods: Mapping[str, Mapping[str, Fact]]) -> Finding:
+    """Return the finding about a workload. `pods`: the budgets that match each pod, by name."""
+    facts = {name: fact for matching in pods.values() for name, fact in matching.items()}
+    refusals = [event for event in case.evidence.events.events if REFUSED.search(event.message) and _is_about(event, pods)]
+    of_pods = {case.evidence.objects.nodes.get(pod) for pod in pods} if subject.kind != "DaemonSet" else set()
+    cordoned = [
+        fact for fact, node in case.objects("Node") if fact.name in of_pods and (node.get("spec") or {}).get("unschedulable")
+    ][:1]
+    drained = f"; node {cordoned[0].name} is cordoned" if cordoned else ""
+    names = one_line(", ".join(sorted(facts)), 100)
+    what = f"its pods cannot be evicted: more than one PodDisruptionBudget matches them ({names})"
+    return Finding(
+        rule="DisruptionBudgetsOverlap",
+        severity="warning" if cordoned or refusals else "info",
+        confidence="certain",
+        subject=subject,
+        message=f"{subject.name}: {what}{drained}",
+        depth=33,
+        first_seen=min((event.first for event in refusals), default=None),
+        links=(
+            *(fact.link for fact in list(facts.values())[:3]),
+            *(event.link for event in refusals[:2]),
+            *(fact.link for fact in cordoned),
+        ),
+        nodes=frozenset(fact.name for fact in cordoned),
+        remedy="leave one budget for each pod",
+    )
+
+
+def _is_about(event: Event, pods: Mapping[str, Any]) -> bool:
+    return event.subject.name in pods or any(pod in event.message for pod in pods)
+
+
+def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a selector matches labels. An empty one matches all pods, a missing one none."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    for needed in selector.get("matchExpressions") or []:
+        value, values = labels.get(str(needed.get("key"))), needed.get("values") or []
+        holds = {
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not holds.get(str(needed.get("operator")), False):
+            return False
+    return True
