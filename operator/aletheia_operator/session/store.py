@@ -224,23 +224,17 @@ class Session:
 
     def close_scratches(self, scratches: Scratches, *, may_block: bool = True) -> bool:
         """Close the scratch files of a task that has ended. `may_block` False: returns False if it must block to close them."""
-        closed = scratches.close_unused()
-        if not closed and may_block:
+        if not scratches.close_unused():
+            if not may_block:
+                return False
             scratches.close()
-        if closed or may_block:
-            with self._scratches_guard:
-                if self._scratches is not None:
-                    self._scratches.discard(scratches)
-        return closed or may_block
+        with self._scratches_guard:
+            if self._scratches is not None:
+                self._scratches.discard(scratches)
+        return True
 
     def write(
-        self,
-        category: str,
-        name: Sequence[str],
-        source: str,
-        metadata: dict[str, Any],
-        entries: EntryBuffer,
-        now: datetime,
+        self, category: str, name: Sequence[str], source: str, metadata: dict[str, Any], entries: EntryBuffer, now: datetime
     ) -> WrittenFile:
         """Write an artifact under a unique name. `record` and `publish` make it appear. Raises OSError.
 
