@@ -248,3 +248,17 @@ def test_an_echo_is_redacted_only_before_a_command_that_reads_a_password() -> No
     assert b"silver-spoon" not in redacted
     assert b"+ echo starting\n+ date\n+ ls\n+ echo [" in redacted
     assert redacted.endswith(b"\n+ sudo -S id\nready\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Authorization: Basic \v", "Authorization: Basic \v"),
+        ("Authorization: Bearer \v,", "Authorization: Bearer \v,"),
+        ("Authorization: Bearer \vé", "Authorization: Bearer \v[redacted:secret]"),
+        ("Authorization: Bearer \vS3cr3t-9f8e7d6c5b4a", "Authorization: Bearer \v[redacted:secret]"),
+    ],
+)
+def test_a_header_with_a_vertical_tab(text: str, clean: str) -> None:
+    """RE2 takes it for a part of a word, and Python for a blank."""
+    assert Redactor().text(text) == clean

@@ -79,7 +79,8 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
         if value and is_secret(Kind.SECRET, value, prose) and (not prose or (b" " not in value and is_coded(value))):
             yield at, at + len(value)
         return
-    value, at = found.group(b"value").rstrip(b" ,;"), start + span(found, "value")[0]
+    value = found.group(b"value").lstrip()  # RE2's `\S` matches a vertical tab
+    value, at = value.rstrip(b" ,;"), start + span(found, "value")[1] - len(value)
     parts = list(compiled(_PARTS).finditer(value)) if b"=" in value.rstrip(b"=") else []
     if parts:
         for part in parts:
@@ -87,7 +88,7 @@ def _authorization(line: bytes, start: int, end: int, prose: bool) -> Iterator[S
                 begin, stop = span(part, "value")
                 yield at + begin, at + stop
         return
-    value = value.split()[0] if prose else value
+    value = value.split()[0] if prose and value else value
     value = value if not is_placeholder(bare := value.rstrip(b")'}")) else bare
     if value.lower() not in _ABOUT and is_secret(Kind.SECRET, value, False):
         yield at, at + len(value)
