@@ -93,3 +93,13 @@ def test_errors_that_come_later_do_not_come_from_sessions_that_were_always_refus
     """A client that is refused all the time has errors from the beginning on."""
     late = (*every_minute("INFO order 7 is packed"), *every_minute("ERROR cannot load the orders", since=40))
     assert found(refused(log=late), "CredentialsRefused").severity == "info"
+
+
+@pytest.mark.parametrize("message", ["out of memory", 'could not extend file "base/5/2619": No space left on device'])
+def test_what_a_database_lacks_is_not_its_clients_error(message: str) -> None:
+    """Though it fails a statement: the client only repeats the answer."""
+    incident = workloads("contracts", "pg")
+    incident.log("pg-1-a", *of_postgres(f"ERROR:  {message}", since=30))
+    incident.log("contracts-1-a", *every_minute(f"ERROR OperationalError: (psycopg.errors.Lacking) {message}", since=31))
+    first = incident.judged().findings[0]
+    assert (first.subject.name, first.because) == ("pg", None)

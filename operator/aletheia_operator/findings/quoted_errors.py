@@ -34,9 +34,14 @@ def link_quoted(findings: Mapping[tuple[Subject, str], Finding], texts: Mapping[
 def link_statements(
     findings: Mapping[tuple[Subject, str], Finding], found: Mapping[tuple[Subject, str], CategoryLines]
 ) -> None:
-    """Make a database's error about a statement a consequence of the same error of a client: the client asked for it."""
+    """Make a database's error about a statement a consequence of the same error of a client: the client asked for it.
+
+    Not if it lacks something itself, as memory: then the client only repeats its answer.
+    """
     statements = [
-        (key, lines) for key, lines in found.items() if all(repeats_statement(template) for template, _ in lines.places)
+        (key, lines)
+        for key, lines in found.items()
+        if key[1] not in OWN and all(repeats_statement(template) for template, _ in lines.places)
     ]
     for (database, category), lines in statements[:MOST_COMPARED]:
         words = _plain(without_place(lines.example))
