@@ -59,10 +59,12 @@ def _waits_for_pod(case: Case, subject: Subject) -> bool:
 
 def mounts(case: Case) -> Iterator[Finding]:
     """Yield the volumes that cannot be mounted, and why."""
-    for subject, events in case.events_of_pods(*MOUNTS).items():
+    failing = case.events_of_pods(*MOUNTS)
+    started = _started(case) if failing else set()
+    for subject, events in failing.items():
         pods = {event.subject.name for event in events}
         known = pods & case.evidence.objects.pods.keys()
-        over = not known or all(case.is_healthy(Subject("Pod", pod)) or _runs(case, pod) for pod in known)
+        over = not known or all(case.is_healthy(Subject("Pod", pod)) or pod in started for pod in known)
         specific = [event for event in events if not _is_general(event.message)]
         latest = max(specific or events, key=lambda event: (event.reason != SETS_OWNER and case.lasts(event), event.last))
         first = earlier(*(event.first for event in events))
@@ -91,12 +93,11 @@ def _is_general(message: str) -> bool:
     return waited or "timed out waiting for the condition" in message
 
 
-def _runs(case: Case, name: str) -> bool:
-    """Return whether a pod's containers were started."""
+def _started(case: Case) -> set[str]:
+    """Return the names of the pods of which the containers were started."""
+    found = set()
     for fact, pod in case.pods():
-        if fact.name == name:
-            statuses = (pod.get("status") or {}).get("containerStatuses") or []
-            return bool(statuses) and all(
-                not (status.get("state") or {}).get("waiting") or status.get("lastState") for status in statuses
-            )
-    return False
+        statuses = (pod.get("status") or {}).get("containerStatuses") or []
+        if statuses and all(not (status.get("state") or {}).get("waiting") or status.get("lastState") for status in statuses):
+            found.add(fact.name)
+    return found
