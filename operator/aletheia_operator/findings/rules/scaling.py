@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from aletheia_operator.findings.case import Case, clock, condition_of
@@ -15,6 +16,14 @@ from aletheia_operator.text.sizes import counted
 MAX_QUOTED = 120
 REFUSED = re.compile(r"more than one PodDisruptionBudget", re.IGNORECASE)
 """What the API server answers to an eviction of a pod that several budgets match. It refuses each one."""
+MAX_COMPARED = 100_000
+"""Comparisons of a budget with the labels of pods. Pods with equal labels are compared once."""
+MAX_REQUIREMENTS = 10
+"""Labels that a budget's selector may ask for. Budgets that ask for more are not compared: they would take long."""
+MAX_VALUES = 100
+"""Likewise, values of one label."""
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+"""A name of a pod in a message."""
 
 
 def autoscalers(case: Case) -> Iterator[Finding]:
@@ -101,27 +110,50 @@ def shared_budgets(case: Case) -> Iterator[Finding]:
 
     Only information until a node with such a pod is cordoned, or an eviction is refused.
     """
-    budgets: dict[str, dict[str, Fact]] = defaultdict(dict)
-    for fact, item in case.objects("PodDisruptionBudget"):
-        for pod, labels in case.evidence.objects.labels.items():
-            if _selects((item.get("spec") or {}).get("selector"), labels):
-                budgets[pod].setdefault(fact.name, fact)
-    shared: dict[Subject, dict[str, dict[str, Fact]]] = defaultdict(dict)
-    for pod, matching in budgets.items():
-        if len(matching) > 1 and pod not in case.leaving:
-            shared[case.workload_of_pod(pod)][pod] = matching
-    for subject, pods in shared.items():
-        yield _shared(case, subject, pods)
+    pods_of: dict[frozenset[tuple[str, str]], list[str]] = defaultdict(list)
+    for pod, own_labels in case.evidence.objects.labels.items():
+        if pod not in case.leaving:
+            pods_of[frozenset(own_labels.items())].append(pod)
+    budgets = [(fact, (item.get("spec") or {}).get("selector")) for fact, item in case.objects("PodDisruptionBudget")]
+    budgets = [(fact, selector) for fact, selector in budgets if _is_short(selector)]
+    shared: dict[Subject, dict[str, Sequence[Fact]]] = defaultdict(dict)
+    for own, pods in islice(pods_of.items(), MAX_COMPARED // max(1, len(budgets))):
+        labels = dict(own)
+        matching = [fact for fact, selector in budgets if _selects(selector, labels)]
+        if len(matching) > 1:
+            for pod in pods:
+                shared[case.workload_of_pod(pod)][pod] = matching
+    if not shared:
+        return
+    refusals = _refusals(case)
+    cordoned = [fact for fact, node in case.objects("Node") if (node.get("spec") or {}).get("unschedulable")]
+    for subject, of_pods in shared.items():
+        yield _shared(case, subject, of_pods, refusals, cordoned)
 
 
-def _shared(case: Case, subject: Subject, pods: Mapping[str, Mapping[str, Fact]]) -> Finding:
-    """Return the finding about a workload. `pods`: the budgets that match each pod, by name."""
-    facts = {name: fact for matching in pods.values() for name, fact in matching.items()}
-    refusals = [event for event in case.evidence.events.events if REFUSED.search(event.message) and _is_about(event, pods)]
+def _refusals(case: Case) -> Mapping[str, list[Event]]:
+    """Return the refused evictions of each pod that they are about or name."""
+    found: dict[str, list[Event]] = defaultdict(list)
+    for event in case.evidence.events.events:
+        if REFUSED.search(event.message):
+            for name in {event.subject.name, *_NAME.findall(event.message)}:
+                found[name].append(event)
+    return found
+
+
+def _shared(
+    case: Case,
+    subject: Subject,
+    pods: Mapping[str, Sequence[Fact]],
+    refused: Mapping[str, list[Event]],
+    cordoned: Sequence[Fact],
+) -> Finding:
+    """Return the finding about a workload. `pods`: the budgets that match each pod. `refused`: evictions by pod."""
+    matching = {id(budgets): budgets for budgets in pods.values()}.values()
+    facts = {fact.name: fact for budgets in matching for fact in budgets}
+    refusals = [*{id(event): event for pod in pods for event in refused.get(pod, ())}.values()]
     of_pods = {case.evidence.objects.nodes.get(pod) for pod in pods} if subject.kind != "DaemonSet" else set()
-    cordoned = [
-        fact for fact, node in case.objects("Node") if fact.name in of_pods and (node.get("spec") or {}).get("unschedulable")
-    ][:1]
+    cordoned = [fact for fact in cordoned if fact.name in of_pods][:1]
     drained = f"; node {cordoned[0].name} is cordoned" if cordoned else ""
     names = one_line(", ".join(sorted(facts)), 100)
     what = f"its pods cannot be evicted: more than one PodDisruptionBudget matches them ({names})"
@@ -143,8 +175,11 @@ def _shared(case: Case, subject: Subject, pods: Mapping[str, Mapping[str, Fact]]
     )
 
 
-def _is_about(event: Event, pods: Mapping[str, Any]) -> bool:
-    return event.subject.name in pods or any(pod in event.message for pod in pods)
+def _is_short(selector: Mapping[str, Any] | None) -> bool:
+    """Return whether a selector can be compared with the labels of thousands of pods."""
+    expressions = (selector or {}).get("matchExpressions") or []
+    size = len((selector or {}).get("matchLabels") or {}) + len(expressions)
+    return size <= MAX_REQUIREMENTS and all(len(needed.get("values") or []) <= MAX_VALUES for needed in expressions)
 
 
 def _selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
