@@ -1,4 +1,4 @@
-"""Findings about thousands of pods and budgets take time in proportion to their number."""
+"""Findings about thousands of pods, budgets and databases take time in proportion to their number."""
 
 import time
 from collections.abc import Callable
@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from aletheia_operator.findings import judge
+from aletheia_operator.findings.case import Case
+from aletheia_operator.findings.rules.categories import categories
 from tests.unit.evidence import NAMESPACE, Incident, event, found, item, pod, running, workloads
 
 MOST_SECONDS = 2.0
@@ -47,6 +49,19 @@ def test_many_of_them_take_time_in_proportion(made: Callable[[], Incident]) -> N
     verdict = judge(evidence, NAMESPACE, 0)
     assert time.perf_counter() - began < MOST_SECONDS
     assert verdict.failed == []
+
+
+def test_many_databases_that_refuse_sessions_take_time_in_proportion() -> None:
+    """Whether the other workloads are well is looked up once for all of them."""
+    incident = workloads(*(f"pg{number}" for number in range(400)))
+    for number in range(400):
+        role = chr(97 + number // 26) + chr(97 + number % 26)  # in lines of other words, which are counted apart
+        said = f'2026-11-22 14:00:00.000 UTC [77] FATAL:  role "{role}" does not exist'
+        incident.log(f"pg{number}-1-a", *(f"{minute} {said}" for minute in range(0, 60, 10)))
+    case = Case(incident.evidence(), NAMESPACE)
+    began = time.perf_counter()
+    assert len(list(categories(case))) == 400
+    assert time.perf_counter() - began < MOST_SECONDS
 
 
 def test_a_refused_eviction_is_of_the_pod_that_it_names() -> None:

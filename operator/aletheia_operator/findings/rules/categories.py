@@ -4,9 +4,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from aletheia_operator.findings.calls import Callees, calls_of, configured_services, named_in_part
+from aletheia_operator.findings.calls import Callees, configured_services, named_in_part
 from aletheia_operator.findings.case import Case, clock, earlier, seconds_between
 from aletheia_operator.findings.category_lines import OF_CLIENTS, OWN, PERSISTENT, CategoryLines
+from aletheia_operator.findings.clients import Clients
 from aletheia_operator.findings.database_lines import ends_session
 from aletheia_operator.findings.error_categories import CALLS, is_address, names_host
 from aletheia_operator.findings.excerpts import excerpt
@@ -20,8 +21,7 @@ from aletheia_operator.findings.reason_lines import (
     tries_again,
 )
 from aletheia_operator.findings.rules.errors import warning_beside
-from aletheia_operator.findings.templates import began, is_steady
-from aletheia_operator.text.batches import SERIOUS
+from aletheia_operator.findings.templates import is_steady
 from aletheia_operator.text.nearest import nearest
 
 MAX_QUOTED = 150
@@ -107,7 +107,8 @@ def categories(case: Case) -> Iterator[Finding]:
                     name = ""
                 called[subject, name][template.category].add(template, place)
     texts = {(subject, category): lines.example for (subject, category), lines in found.items()}
-    of_lines = {key: _of_category(case, *key, lines) for key, lines in found.items()}
+    clients = Clients(case, callees)
+    of_lines = {key: _of_category(case, clients, *key, lines) for key, lines in found.items()}
     link_quoted(of_lines, texts)
     link_statements(of_lines, found)
     yield from of_lines.values()
@@ -190,24 +191,6 @@ def _are_refused_as_always(case: Case, subject: Subject, lines: CategoryLines, c
     return refuses and _are_steady([lines]) and case.is_healthy(subject)
 
 
-def _others_are_well(case: Case, subject: Subject) -> bool:
-    """Return whether no other captured workload is a client that a database has refused all the time.
-
-    All are healthy. In the beginning of the window those that call it logged no error, and the others none that a refused
-    session brings. False if there is no other workload.
-    """
-    others = {case.workload_of_pod(pod) for pod in case.evidence.objects.pods} - {subject}
-    if not others or not all(map(case.is_healthy, others)):
-        return False
-    calls = calls_of(case, Callees(case))
-    for template in case.evidence.logs.templates.by_shape.values():
-        logged_by = {case.workload_of_pod(pod) for pod in template.pods} & others if began(template.histogram) else set()
-        fits = template.category in OF_CLIENTS | CALLS
-        if any(fits or (template.level in SERIOUS and subject in calls.get(other, ())) for other in logged_by):
-            return False
-    return True
-
-
 def _is_usual(case: Case, subject: Subject, lines: CategoryLines, category: str) -> bool:
     """Return whether a workload copes with clients that do not know its certificate, or with a limit, and tries again."""
     if category == "certificate":
@@ -216,7 +199,7 @@ def _is_usual(case: Case, subject: Subject, lines: CategoryLines, category: str)
     return beside is not None and tries_again(beside[0].example) and _copes(case, subject, [lines], lines.count)
 
 
-def _of_category(case: Case, subject: Subject, category: str, lines: CategoryLines) -> Finding:
+def _of_category(case: Case, clients: Clients, subject: Subject, category: str, lines: CategoryLines) -> Finding:
     rule, title, severity, depth = _RULES[category]
     first, example = lines.first, excerpt(lines.example, MAX_QUOTED)
     always = _are_refused_as_always(case, subject, lines, category)
@@ -226,7 +209,7 @@ def _of_category(case: Case, subject: Subject, category: str, lines: CategoryLin
         if _is_of_clients(case, subject, lines, category, "")
         or _is_renewed(case, subject, lines, category)
         or _is_usual(case, subject, lines, category)
-        or (always and _others_are_well(case, subject))
+        or (always and clients.are_well(subject))
         else _severity(case, subject, lines, severity),
         confidence="likely",
         subject=subject,
